@@ -1,1 +1,28 @@
-"""Dense autoencoders in low-level TensorFlow, with Keras' numbers at the hardware's speed."""
+"""Dense autoencoders in low-level TensorFlow, with Keras' numbers at the hardware's speed.
+
+The public names load what they need when they are first used, so that `import tfae` alone does not
+import TensorFlow.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Autoencoder": "tfae.model",
+    "Stack": "tfae.spec",
+    "TrainConfig": "tfae.config",
+    "load": "tfae.artifact",
+}
+
+__all__ = [*_PUBLIC, "__version__"]
+
+
+def __getattr__(name):
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'tfae' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,43 @@
+"""python -m tfae VERB, also installed as `tfae`."""
+
+import sys
+
+from tfae.errors import TfaeError
+
+USAGE = """usage: tfae VERB ...
+
+  train        train an autoencoder (tfae train --help)
+  report DIR   make a run's plots and its page again from its saved files
+"""
+
+
+def main(argv=None):
+    """Run one verb and return its exit status."""
+    verb, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if verb in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    if verb == "train":
+        from tfae.train import main as train
+
+        return train(arguments, prog="tfae train")
+    if verb == "report" and len(arguments) == 1:
+        return _report(arguments[0])
+    print(f"tfae: {' '.join([verb, *arguments])!r} is no verb of tfae's (see --help)", file=sys.stderr)
+    return 2
+
+
+def _report(path):
+    from tfae.report import write_report
+    from tfae.workdir import WorkDir
+
+    try:
+        print(write_report(WorkDir(path)))
+    except (TfaeError, OSError) as error:
+        print(f"tfae: {error}", file=sys.stderr)
+        return getattr(error, "exit_status", 1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""A trained model on disk and back: a .keras file that needs no tfae to be used."""
+
+from pathlib import Path
+
+from tfae.errors import DataError
+from tfae.workdir import write_whole
+
+
+def save(model, path):
+    """Write an `Autoencoder` as a .keras file, whole or not at all."""
+    from tfae.keras_bridge import to_keras
+
+    write_whole(Path(path), to_keras(model).save)
+
+
+def load(path):
+    """The `Autoencoder` that a run left.
+
+    Args:
+        path: A work directory, or a .keras file that tfae wrote.
+
+    Raises:
+        DataError: There is no such file, or it holds no autoencoder of tfae's.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "model.keras"
+    if not path.exists():
+        raise DataError(f"{path} does not exist; give a work directory or a .keras file")
+
+    import keras
+
+    from tfae.keras_bridge import from_keras
+
+    try:
+        return from_keras(keras.saving.load_model(path, compile=False))
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"{path} is no model that tfae wrote: {reason}") from None

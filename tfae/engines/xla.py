@@ -1,0 +1,148 @@
+"""The epoch as one compiled TensorFlow program: the definition of correct, runs anywhere."""
+
+import tensorflow as tf
+
+from tfae.losses import LOSSES
+from tfae.model import dense_stack, scaled_inputs
+from tfae.optimizers import decay_weights
+from tfae.precision import all_finite
+from tfae.state import StateTensors, TrainState
+
+EVALUATION_BATCH = 1024  # rows whose activations stay in the cache
+
+
+class XlaEngine:
+    """Trains an autoencoder, an epoch a call.
+
+    Args:
+        model: The `Autoencoder`; its weights are trained in place.
+        loss: A name of `tfae.losses.LOSSES`.
+        optimizer: An optimizer of `tfae.optimizers`.
+        schedule: A function from step to learning rate, of `tfae.schedules`.
+        batch_size: B, rows a step.
+        precision: A `tfae.precision.Precision`.
+        weight_decay: Decoupled, 0 for none.
+        clip_norm: The gradients' largest global norm, 0 for no limit.
+
+    Attributes:
+        state: The `TrainState`, to be checkpointed.
+    """
+
+    name = "xla"
+
+    def __init__(
+        self,
+        model,
+        loss,
+        optimizer,
+        schedule,
+        *,
+        batch_size,
+        precision,
+        weight_decay=0.0,
+        clip_norm=0.0,
+    ):
+        self.model = model
+        self.state = TrainState(model, optimizer)
+        self._loss_of_rows = LOSSES[loss]
+        self._optimizer = optimizer
+        self._schedule = schedule
+        self._batch_size = batch_size
+        self._precision = precision
+        self._weight_decay = weight_decay
+        self._clip_norm = clip_norm
+
+    @tf.function(jit_compile=True)
+    def train_epoch(self, rows, order):
+        """Train once on every row, in this order; the state's variables change in place.
+
+        Args:
+            rows: [N, D] uint8 or float32, with a static shape.
+            order: [N] int32, a permutation of the rows. It is cut into ceil(N / B) batches, of
+                which the last may be short.
+
+        Returns:
+            The mean over the rows of the loss that each had before its batch's update, a float32
+            scalar.
+        """
+        row_count, batch_size = order.shape[0], min(self._batch_size, order.shape[0])
+        whole = row_count // batch_size
+        batches = tf.reshape(order[: whole * batch_size], (whole, batch_size))
+
+        def body(batch, state, loss_sum):
+            state, batch_sum = self._train_step(state, tf.gather(rows, batches[batch]))
+            return batch + 1, state, loss_sum + batch_sum
+
+        # A literal bound keeps the trip count known: on a GPU that saves a round trip a step.
+        _, state, loss_sum = tf.while_loop(
+            lambda batch, *_: batch < whole, body, (0, self.state.read(), 0.0)
+        )
+        if whole * batch_size < row_count:
+            rest = tf.gather(rows, order[whole * batch_size :])
+            state, batch_sum = self._train_step(state, rest)
+            loss_sum += batch_sum
+        self.state.write(state)
+        return loss_sum / row_count
+
+    @tf.function(jit_compile=True)
+    def evaluate(self, rows):
+        """The mean loss over rows [N, D], a float32 scalar."""
+        row_count = rows.shape[0]
+        whole = row_count // EVALUATION_BATCH
+        params = self.state.read().params
+
+        def loss_sum_of(first, count):
+            batch = tf.slice(rows, (first, 0), (count, rows.shape[1]))
+            return tf.reduce_sum(self._loss(params, scaled_inputs(batch, self.model.scaling)))
+
+        _, loss_sum = tf.while_loop(
+            lambda batch, _: batch < whole,
+            lambda batch, total: (
+                batch + 1,
+                total + loss_sum_of(batch * EVALUATION_BATCH, EVALUATION_BATCH),
+            ),
+            (0, 0.0),
+        )
+        if whole * EVALUATION_BATCH < row_count:
+            done = whole * EVALUATION_BATCH
+            loss_sum += loss_sum_of(done, row_count - done)
+        return loss_sum / row_count
+
+    def _loss(self, params, inputs):
+        """The loss of each row, [B] float32."""
+        activations = self.model.stack.activations
+        logits = dense_stack(params, inputs, activations, self._precision.matmul)
+        return self._loss_of_rows(inputs, logits, activations[-1])
+
+    def _train_step(self, state, rows):
+        """The state after one batch [B, D], and the sum of the rows' losses before it."""
+        inputs = scaled_inputs(rows, self.model.scaling)
+        loss_scale = state.loss_scale.value if self._precision.scales_loss else 1.0
+        with tf.GradientTape() as tape:
+            tape.watch(state.params)
+            loss = tf.reduce_mean(self._loss(state.params, inputs))
+            scaled_loss = loss * loss_scale
+        grads = tape.gradient(scaled_loss, state.params)
+        loss_sum = loss * rows.shape[0]
+        if not self._precision.scales_loss:
+            return self._update(state, grads), loss_sum
+
+        finite = all_finite(grads)
+        updated = self._update(state, [grad / loss_scale for grad in grads])
+        kept = tf.nest.map_structure(lambda new, old: tf.where(finite, new, old), updated, state)
+        return kept._replace(loss_scale=state.loss_scale.updated(finite)), loss_sum
+
+    def _update(self, state, grads):
+        """The state after one update with these gradients."""
+        learning_rate = self._schedule(state.step)
+        params = state.params
+        if self._clip_norm:
+            grads, _ = tf.clip_by_global_norm(grads, self._clip_norm)
+        if self._weight_decay:
+            params = decay_weights(params, self._weight_decay, learning_rate)
+        updates = [
+            self._optimizer.update(param, grad, slots, learning_rate, state.step)
+            for param, grad, slots in zip(params, grads, state.slots, strict=True)
+        ]
+        params, slots = zip(*updates, strict=True)
+        return StateTensors(params, slots, state.step + 1, state.loss_scale)

@@ -1,0 +1,58 @@
+"""What a number was measured on: the machine, its devices and the versions."""
+
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import tensorflow as tf
+
+import tfae
+
+
+def describe_environment():
+    """The machine, device and versions as a dictionary that JSON can hold."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": _usable_cores(),
+        "memory_gb": round(_memory_bytes() / 1e9, 1),
+        "device": device_name(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "tfae": tfae.__version__,
+        **{name: version(name) for name in ("tensorflow", "keras", "numpy")},
+    }
+
+
+def device_name():
+    """The first GPU's name, or "CPU"."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "CPU"
+    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+
+
+def peak_memory_bytes():
+    """The most memory this process has held so far."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _usable_cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _memory_bytes():
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _cpu_name():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())

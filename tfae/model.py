@@ -1,0 +1,94 @@
+"""The autoencoder: variables, and the functions encode, decode and reconstruct."""
+
+import tensorflow as tf
+
+from tfae.data.scaling import Scaling
+
+_ACTIVATIONS = {
+    "relu": tf.nn.relu,
+    "elu": tf.nn.elu,
+    "selu": tf.nn.selu,
+    "gelu": lambda x: tf.nn.gelu(x, approximate=False),
+    "silu": tf.nn.silu,
+    "tanh": tf.nn.tanh,
+    "sigmoid": tf.nn.sigmoid,
+    "linear": tf.identity,
+}
+
+
+def activate(name, pre_activations):
+    """The activation of that name, of float32 pre-activations of any shape."""
+    return _ACTIVATIONS[name](pre_activations)
+
+
+def dense_stack(params, inputs, activations, matmul=tf.matmul):
+    """The last layer's pre-activations (the logits) of a stack of dense layers.
+
+    Args:
+        params: Kernel and bias of each layer in turn: [I, O], [O], ...
+        inputs: [B, I] float32.
+        activations: A name a layer. The last one is not applied: losses want the logits.
+        matmul: The product of [B, I] and [I, O]; a mixed precision brings its own.
+
+    Returns:
+        [B, O] float32, O being the last layer's width.
+    """
+    hidden = inputs
+    for layer, (kernel, bias) in enumerate(zip(params[::2], params[1::2], strict=True)):
+        if layer:
+            hidden = activate(activations[layer - 1], hidden)
+        hidden = matmul(hidden, kernel) + bias  # [B, O]
+    return hidden
+
+
+def scaled_inputs(rows, scaling):
+    """What the first layer sees: float32 [B, D], from uint8 (divided by 255) or float rows."""
+    if rows.dtype == tf.uint8:
+        return tf.cast(rows, tf.float32) / 255.0
+    return scaling.apply(tf.cast(rows, tf.float32))
+
+
+class Autoencoder(tf.Module):
+    """A dense autoencoder: weights, and what they are good for.
+
+    Rows go in as uint8 (scaled by 1/255) or as floats in their own units, and come back in the
+    same units, bytes as floats from 0 to 1.
+
+    Args:
+        stack: The `Stack` of layers.
+        scaling: The `Scaling` of a float table; the identity by default.
+        seed: Of the initial weights, Glorot uniform (Glorot and Bengio, 2010) with zero biases.
+    """
+
+    def __init__(self, stack, scaling=None, seed=0):
+        super().__init__(name="autoencoder")
+        self.stack = stack
+        self.scaling = scaling or Scaling()
+        self.params = []
+        for layer, (inputs, outputs) in enumerate(stack.layer_shapes):
+            limit = (6.0 / (inputs + outputs)) ** 0.5
+            kernel = tf.random.stateless_uniform(
+                (inputs, outputs), seed=(seed, layer), minval=-limit, maxval=limit
+            )
+            self.params.append(tf.Variable(kernel, name=f"kernel_{layer}"))
+            self.params.append(tf.Variable(tf.zeros(outputs), name=f"bias_{layer}"))
+
+    @tf.function(reduce_retracing=True)
+    def encode(self, rows):
+        """Codes [N, Z] float32 of rows [N, D]."""
+        return self._layers(scaled_inputs(rows, self.scaling), 0, self.stack.code_layer)
+
+    @tf.function(reduce_retracing=True)
+    def decode(self, codes):
+        """Rows [N, D] float32, in their own units, of codes [N, Z]."""
+        last = len(self.stack.activations)
+        return self.scaling.invert(self._layers(codes, self.stack.code_layer, last))
+
+    def reconstruct(self, rows):
+        """Rows [N, D] float32, in their own units, rebuilt from rows [N, D]."""
+        return self.decode(self.encode(rows))
+
+    def _layers(self, inputs, first, last):
+        activations = self.stack.activations[first:last]
+        params = self.params[2 * first : 2 * last]
+        return activate(activations[-1], dense_stack(params, inputs, activations))

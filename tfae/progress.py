@@ -1,0 +1,69 @@
+"""What a run prints while it trains: a live bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+from tfae.callbacks import Callback
+
+
+class PlainProgress(Callback):
+    """A line an epoch."""
+
+    def train_begin(self, trainer):
+        """Start the clock."""
+        self._first = trainer.epoch
+        self._begin = time.perf_counter()
+
+    def epoch_end(self, trainer, record):
+        """Print the epoch's line."""
+        done = record["epoch"] - self._first
+        left_s = (time.perf_counter() - self._begin) / done * (trainer.epochs - record["epoch"])
+        width = len(str(trainer.epochs))
+        print(
+            f"epoch {record['epoch']:{width}}/{trainer.epochs}  {describe(record)}  "
+            f"{record['epoch_s']:.2f} s  {left_s:.0f} s left",
+            flush=True,
+        )
+
+
+class LiveProgress(Callback):
+    """A bar that is redrawn each epoch."""
+
+    def train_begin(self, trainer):
+        """Draw the empty bar."""
+        from rich import progress
+
+        self._bar = progress.Progress(
+            progress.TextColumn("epoch"),
+            progress.MofNCompleteColumn(),
+            progress.BarColumn(bar_width=30),
+            progress.TextColumn("{task.description}"),
+            progress.TimeRemainingColumn(),
+        )
+        self._task = self._bar.add_task(
+            "compiling", total=trainer.epochs, completed=trainer.epoch
+        )
+        self._bar.start()
+
+    def epoch_end(self, trainer, record):
+        """Redraw the bar."""
+        self._bar.update(self._task, completed=record["epoch"], description=describe(record))
+
+    def train_end(self, trainer):
+        """Leave the terminal as it was."""
+        self._bar.stop()
+
+
+def describe(record):
+    """The losses and the rate of an epoch's record, for a person."""
+    return (
+        f"loss {record['loss']:.4f}  validation {record['val_loss']:.4f}  "
+        f"{record['rows_per_s']:,.0f} rows/s"
+    )
+
+
+def make_progress(quiet):
+    """The callbacks that print: none, a live bar, or plain lines."""
+    if quiet:
+        return []
+    return [LiveProgress() if sys.stdout.isatty() else PlainProgress()]

@@ -1,0 +1,190 @@
+"""A run's plots and its page, made from its saved files only."""
+
+import base64
+import dataclasses
+import html
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfae.errors import DataError
+from tfae.workdir import write_text, write_whole
+
+TRAIN_COLOUR, VALIDATION_COLOUR = "#0b5fa5", "#d1580f"
+
+
+def save_examples(workdir, assessment, image_shape):
+    """Keep what the pictures show: an `Assessment`'s rows, and the images' shape or None."""
+    arrays = {
+        name: value
+        for name, value in dataclasses.asdict(assessment).items()
+        if isinstance(value, np.ndarray)
+    }
+    arrays["image_shape"] = np.array(image_shape or (), np.int64)
+
+    def save(path):
+        np.savez_compressed(path, **arrays)
+
+    write_whole(workdir.examples, save)
+
+
+def write_report(workdir):
+    """Write loss.png, reconstructions.png and report.html of a finished run.
+
+    Args:
+        workdir: The `WorkDir`.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        DataError: The run has not finished.
+    """
+    facts = workdir.read_run()
+    if facts.get("status") != "done":
+        raise DataError(f"{workdir.path} holds no finished run; --resume finishes one")
+    config, history = workdir.read_config(), workdir.read_history()
+    with np.load(workdir.examples, allow_pickle=False) as file:
+        examples = dict(file)
+    image_shape = tuple(examples.pop("image_shape")) or None
+
+    title = f"{facts['dataset']['title']}, {facts['layers']}"
+    loss_plot = plot_losses(history, config.loss, f"{title}, {config.optimizer}")
+    pair_title = f"{title}: validation rows, and below each its reconstruction"
+    pairs = plot_pairs(examples["examples"], examples["rebuilt"], image_shape, pair_title)
+    labels = [
+        f"row {index}\n{mse:.4f}"
+        for index, mse in zip(examples["worst_index"], examples["worst_mse"], strict=True)
+    ]
+    worst_title = f"{title}: the worst-rebuilt validation rows, with their squared errors"
+    worst = plot_pairs(
+        examples["worst"], examples["worst_rebuilt"], image_shape, worst_title, labels
+    )
+
+    write_whole(workdir.loss_plot, loss_plot.savefig)
+    write_whole(workdir.reconstructions_plot, pairs.savefig)
+    write_text(workdir.report, _page(title, facts, config, history, loss_plot, pairs, worst))
+    return workdir.report
+
+
+def plot_losses(history, loss, title):
+    """The losses by epoch, as a matplotlib Figure."""
+    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    epochs = [record["epoch"] for record in history]
+    for key, label, colour in (
+        ("loss", "training", TRAIN_COLOUR),
+        ("val_loss", "validation", VALIDATION_COLOUR),
+    ):
+        values = [record[key] for record in history]
+        marker = "o" if len(values) == 1 else None
+        axes.plot(epochs, values, colour, label=f"{label}, last {values[-1]:.4f}", marker=marker)
+    axes.set(title=title, xlabel="epoch", ylabel=loss.replace("_", " "))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure
+
+
+def plot_pairs(rows, rebuilt, image_shape, title, labels=None):
+    """Rows over their reconstructions, as a matplotlib Figure.
+
+    Args:
+        rows: [n, D] float32 in scaled units.
+        rebuilt: [n, D], their reconstructions.
+        image_shape: (h, w) or (h, w, c) of images from 0 to 1; None draws each row as a curve.
+        title: Of the figure.
+        labels: A text below each pair.
+    """
+    figure = Figure(figsize=(1.05 * max(len(rows), 7), 2.9), dpi=120, layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    axes = figure.subplots(2, len(rows), squeeze=False)
+    for column, pair in enumerate(zip(rows, rebuilt, strict=True)):
+        for axis, row in zip(axes[:, column], pair, strict=True):
+            if image_shape:
+                image = np.clip(row.reshape(image_shape), 0.0, 1.0).squeeze()
+                axis.imshow(image, cmap="gray", vmin=0.0, vmax=1.0)
+            else:
+                axis.plot(row, TRAIN_COLOUR, linewidth=0.8, marker="." if len(row) < 40 else None)
+                axis.set_ylim(min(map(np.min, pair)) - 0.1, max(map(np.max, pair)) + 0.1)
+            axis.set(xticks=[], yticks=[])
+        if labels:
+            axes[1, column].set_xlabel(labels[column], fontsize=7)
+    for axis, name in zip(axes[:, 0], ("original", "rebuilt"), strict=True):
+        axis.set_ylabel(name, fontsize=9)
+    return figure
+
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #1c2430; max-width: 62rem; margin: 2rem auto;
+       padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+p.note { color: #56606e; } p.warning { background: #fff3d6; padding: .6rem 1rem; }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem; }
+.figures div { background: #f2f5f8; border-radius: .5rem; padding: .7rem 1.1rem; }
+.figures b { display: block; font-size: 1.35rem; }
+img { max-width: 100%; height: auto; }
+table { border-collapse: collapse; } td { padding: .15rem 1.4rem .15rem 0; vertical-align: top; }
+td:first-child { color: #56606e; white-space: nowrap; } td { overflow-wrap: anywhere; }
+"""
+
+
+def _page(title, facts, config, history, loss_plot, pairs, worst):
+    """The self-contained page, as HTML text."""
+    dataset, final = facts["dataset"], facts["final"]
+    headline = [
+        (f"{final['val_loss']:.4f}", "validation loss"),
+        (f"{final['loss']:.4f}", "training loss"),
+        (f"{final['mse']:.5f}", "squared error"),
+    ]
+    if final["pca_mse"] is not None:
+        headline.append((f"{final['pca_mse']:.5f}", "squared error of PCA, same code size"))
+    headline += [
+        (f"{facts['epoch_s']:.3f} s", "an epoch"),
+        (f"{facts['rows_per_s']:,.0f}", "rows a second"),
+    ]
+    cards = "".join(f"<div><b>{value}</b>{label}</div>" for value, label in headline)
+    notes = "".join(f'<p class="warning">{html.escape(line)}</p>' for line in facts["warnings"])
+    ending = f" Stopped early: {facts['stop_reason']}." if facts["stop_reason"] else ""
+    run = {
+        "engine": f"{facts['engine']['name']} ({facts['engine']['reason']})",
+        "parameters": f"{facts['parameters']:,}",
+        "scaling of the rows": facts["scaling"],
+        "training time": f"{facts['train_s']:.1f} s for {len(history)} epochs",
+        "skipped steps": facts["skipped_steps"],
+        "peak memory": f"{facts['peak_memory_gb']:.2f} GB",
+    }
+    data = {key.replace("_", " "): value for key, value in dataset.items() if value}
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
+<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>
+<h1>{html.escape(title)}</h1>
+<p class="note">A dense autoencoder, trained on {dataset["rows"]:,} rows and validated on
+{dataset["validation_rows"]:,}. {html.escape(dataset["reason"])}{html.escape(ending)}</p>
+{notes}<div class="figures">{cards}</div>
+<h2>Losses</h2>{_image(loss_plot, "training and validation loss by epoch")}
+<h2>Reconstructions</h2>{_image(pairs, "validation rows over their reconstructions")}
+<h2>Worst-rebuilt rows</h2>{_image(worst, "the rows with the largest errors")}
+<h2>Run</h2>{_table(run)}
+<h2>Data</h2>{_table(data)}
+<h2>Configuration</h2>{_table(dataclasses.asdict(config))}
+<h2>Environment</h2>{_table(facts["environment"])}
+</body></html>
+"""
+
+
+def _image(figure, description):
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    data = base64.b64encode(png.getvalue()).decode()
+    return f'<img alt="{description}" src="data:image/png;base64,{data}">'
+
+
+def _table(values):
+    cells = "".join(
+        f"<tr><td>{html.escape(str(name))}</td><td>{html.escape(str(value))}</td></tr>"
+        for name, value in values.items()
+    )
+    return f"<table>{cells}</table>"
