@@ -40,15 +40,15 @@ def assess(model, train, validation):
 
     Args:
         model: The trained `Autoencoder`.
-        train: [N, D] training rows, an array or `RowsOnDisk`.
-        validation: [M, D] rows that were not trained on.
+        train: [N, D] training rows, a tensor or whatever else can be sliced.
+        validation: [M, D] tensor of rows that were not trained on.
     """
     row_mse = np.concatenate(
         [np.square(_rebuild(model, chunk) - _scaled(model, chunk)).mean(axis=1)
          for chunk in chunks_of(validation)]
     )  # fmt: skip
     worst_index = np.argsort(-row_mse, kind="stable")[:EXAMPLES]
-    examples, worst = validation[:EXAMPLES], validation[worst_index]
+    examples, worst = validation[:EXAMPLES], tf.gather(validation, worst_index)
     pca_mse = None
     if model.stack.features <= PCA_FEATURE_LIMIT:
         pca_mse = pca_error(
@@ -69,11 +69,11 @@ def assess(model, train, validation):
 
 
 def _scaled(model, rows):
-    return scaled_inputs(tf.constant(rows), model.scaling).numpy()
+    return scaled_inputs(tf.convert_to_tensor(rows), model.scaling).numpy()
 
 
 def _rebuild(model, rows):
-    return model.scaling.apply(model.reconstruct(tf.constant(rows))).numpy()
+    return model.scaling.apply(model.reconstruct(tf.convert_to_tensor(rows))).numpy()
 
 
 def pca_error(train_chunks, validation_chunks, components):

@@ -122,7 +122,7 @@ class EarlyStopping(tf.Module, Callback):
     def __init__(self, state, patience):
         super().__init__(name="early_stopping")
         self._patience = patience
-        self._params = state.params
+        self._read = lambda: state.params  # not an attribute: it would be checkpointed twice
         self.best_params = [tf.Variable(param) for param in state.params]
         self.best_loss = tf.Variable(math.inf, dtype=tf.float64)
         self.best_epoch = tf.Variable(0, dtype=tf.int64)
@@ -132,7 +132,7 @@ class EarlyStopping(tf.Module, Callback):
         if record["val_loss"] < float(self.best_loss):
             self.best_loss.assign(record["val_loss"])
             self.best_epoch.assign(record["epoch"])
-            for best, param in zip(self.best_params, self._params, strict=True):
+            for best, param in zip(self.best_params, self._read(), strict=True):
                 best.assign(param)
         elif record["epoch"] - int(self.best_epoch) >= self._patience:
             trainer.stop(
@@ -143,7 +143,7 @@ class EarlyStopping(tf.Module, Callback):
     def restore_best(self):
         """Put the best epoch's weights into the model."""
         if int(self.best_epoch):
-            for best, param in zip(self.best_params, self._params, strict=True):
+            for best, param in zip(self.best_params, self._read(), strict=True):
                 param.assign(best)
 
 

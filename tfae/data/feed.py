@@ -21,6 +21,7 @@ class Feed:
         shuffle: False keeps the rows in their own order.
 
     Attributes:
+        rows: The rows as they are kept: a resident tensor, or what was given.
         row_count: N.
         blocks: How many elements make an epoch.
     """
@@ -39,8 +40,8 @@ class Feed:
         self.blocks = -(-self.row_count // self._block_rows)
         self._dtype = tf.as_dtype(rows.dtype)
         # Bytes stay bytes until they are inside the compiled step.
-        self._resident = tf.constant(rows) if resident and self.blocks == 1 else None
-        self._rows = rows
+        self._resident = resident and self.blocks == 1
+        self.rows = tf.constant(rows) if self._resident else rows
 
     def epochs(self, first, last):
         """The elements (rows, order) of epochs `first` to `last`, counted from 1, inclusive.
@@ -56,8 +57,8 @@ class Feed:
 
     def _element(self, index):
         epoch, position = index // self.blocks, index % self.blocks
-        if self._resident is not None:
-            return self._resident, self._order(epoch, position, self.row_count)
+        if self._resident:
+            return self.rows, self._order(epoch, position, self.row_count)
         # The last block, which may be short, stays last: the short batch is an epoch's last.
         shuffled = self._permutation((epoch, -1), self.blocks - 1)
         block = tf.concat([shuffled, [self.blocks - 1]], 0)[position]
@@ -66,9 +67,7 @@ class Feed:
 
     def _read(self, block):
         start = int(block) * self._block_rows
-        stop = min(start + self._block_rows, self.row_count)
-        in_memory = isinstance(self._rows, np.ndarray)
-        return self._rows[start:stop] if in_memory else self._rows.take(start, stop)
+        return self.rows[start : start + self._block_rows]
 
     def _order(self, epoch, position, count):
         return self._permutation((epoch, position), count)

@@ -10,7 +10,7 @@ import numpy as np
 from tfae.errors import ConfigError
 from tfae.spec import OUTPUT_RANGE
 
-CHUNK_ROWS = 8192  # so that statistics of a big table never need a second copy of it
+CHUNK_ROWS = 4096  # so that statistics of a big table never need a second copy of it
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,9 @@ def fit_scaling(scale, rows, stack, loss):
 
 
 def chunks_of(rows):
-    """The rows [N, D] of an array or of `RowsOnDisk`, a few thousand at a time."""
+    """The rows [N, D] of an array, a tensor or `RowsOnDisk`, a few thousand at a time."""
     for start in range(0, rows.shape[0], CHUNK_ROWS):
-        stop = min(start + CHUNK_ROWS, rows.shape[0])
-        yield rows[start:stop] if isinstance(rows, np.ndarray) else rows.take(start, stop)
+        yield rows[start : start + CHUNK_ROWS]
 
 
 def _limits(rows):

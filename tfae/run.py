@@ -1,0 +1,183 @@
+"""One run: the parts that a configuration asks for, and the work directory they fill."""
+
+import statistics
+import sys
+import time
+
+import tensorflow as tf
+
+from tfae import artifact, report
+from tfae.assess import EXAMPLES, assess
+from tfae.callbacks import (
+    EarlyStopping,
+    History,
+    LossGuard,
+    SaveCheckpoints,
+    StopOnSignal,
+    TensorBoard,
+)
+from tfae.checkpoint import Checkpoints
+from tfae.data.feed import Feed
+from tfae.engines import make_engine
+from tfae.environment import describe_environment, peak_memory_bytes
+from tfae.errors import DataError, TrainingError
+from tfae.model import Autoencoder
+from tfae.progress import make_progress
+from tfae.trainer import Trainer
+
+
+class Run:
+    """A model, the engine that trains it and the rows it is trained on.
+
+    Args:
+        config: The `TrainConfig`.
+        source: The `Source` of rows; the run keeps its own copy of the training rows.
+        stack: The `Stack` to train.
+        scaling: The rows' `Scaling`.
+
+    Attributes:
+        facts: What run.json says, filled as the run goes.
+    """
+
+    def __init__(self, config, source, stack, scaling):
+        self.config = config
+        self.model = Autoencoder(stack, scaling, config.seed)
+        self.engine, reason = make_engine(config, self.model, source.train.shape[0])
+        self.feed = Feed(source.train, config.seed, config.batch_size, config.block_rows)
+        self.validation = tf.constant(source.validation)
+        self.image_shape = source.image_shape
+        self.early_stopping = None
+        trackables = {"state": self.engine.state}
+        if config.patience:
+            self.early_stopping = EarlyStopping(self.engine.state, config.patience)
+            trackables["early_stopping"] = self.early_stopping
+        self._trackables = trackables
+        environment = describe_environment()
+        self.facts = {
+            "status": "running",
+            "dataset": _dataset_facts(source),
+            "engine": {"name": self.engine.name, "reason": reason},
+            "device": environment["device"],
+            "precision": config.precision,
+            "seed": config.seed,
+            "layers": str(stack),
+            "parameters": stack.parameter_count,
+            "scaling": "bytes / 255" if source.train.dtype == "uint8" else scaling.kind,
+            "environment": environment,
+            "warnings": [],
+        }
+
+    def train(self, workdir, *, resume=False, overwrite=False, quiet=False):
+        """Train into the work directory, from its last checkpoint where `resume` says so.
+
+        Returns:
+            True where the run is done, False where a signal interrupted it.
+
+        Raises:
+            DataError: The run to resume was started on other rows, or cannot be read.
+            TrainingError: The run cannot go on; run.json says why.
+        """
+        if resume:
+            self._check_same_rows(workdir)
+            workdir.write_config(self.config)
+        else:
+            workdir.create(self.config, overwrite)
+        checkpoints = Checkpoints(workdir.checkpoints, **self._trackables)
+        first = checkpoints.restore_last() if resume else 0
+        history = History(workdir, workdir.read_history()[:first])
+        workdir.write_history(history.records)
+        signals = StopOnSignal()
+        callbacks = self._callbacks(workdir, history, signals, checkpoints, quiet)
+        workdir.write_run(self.facts)
+
+        trainer = Trainer(self.engine, self.feed, self.validation, self.config.epochs, callbacks)
+        begin = time.perf_counter()
+        try:
+            trainer.train(after=first)
+        except (TrainingError, tf.errors.ResourceExhaustedError) as error:
+            failure = _as_training_error(error)
+            workdir.write_run({**self.facts, "status": "failed", "stop_reason": str(failure)})
+            raise failure from None
+        interrupted = bool(signals.received) and trainer.epoch < self.config.epochs
+        later = history.records[first + 1 :] or history.records
+        self.facts.update(
+            status="interrupted" if interrupted else "trained",
+            epochs=trainer.epoch,
+            stop_reason=trainer.stop_reason,
+            skipped_steps=self.engine.state.skipped_steps,
+            train_s=time.perf_counter() - begin,
+            # The first epoch of a process compiles, which is no part of the rate.
+            epoch_s=statistics.median(record["epoch_s"] for record in later),
+            rows_per_s=statistics.median(record["rows_per_s"] for record in later),
+        )
+        workdir.write_run(self.facts)
+        return not interrupted
+
+    def finish(self, workdir):
+        """Write what a trained run leaves: the model, its assessment, the plots and the page."""
+        records = workdir.read_history()
+        final = records[-1]
+        if self.early_stopping:
+            self.early_stopping.restore_best()
+            final = records[int(self.early_stopping.best_epoch) - 1]
+        artifact.save(self.model, workdir.model)
+        assessment = assess(self.model, self.feed.rows, self.validation)
+        report.save_examples(workdir, assessment, self.image_shape)
+        self.facts["final"] = {
+            **{name: final[name] for name in ("epoch", "loss", "val_loss")},
+            "mse": assessment.mse,
+            "pca_mse": assessment.pca_mse,
+        }
+        self.facts.update(status="done", peak_memory_gb=peak_memory_bytes() / 1e9)
+        workdir.write_run(self.facts)
+        report.write_report(workdir)
+
+    def _callbacks(self, workdir, history, signals, checkpoints, quiet):
+        """In the order in which they are told: what may end the run stands before what saves it."""
+        config = self.config
+        guard = LossGuard(config.loss, config.optimizer, config.learning_rate, self._warn)
+        callbacks = [guard, history, signals]
+        if self.early_stopping:
+            callbacks.append(self.early_stopping)
+        if config.tensorboard:
+            shown = self.validation[:EXAMPLES]
+            callbacks.append(
+                TensorBoard(workdir.tensorboard, self.model, shown, self.image_shape)
+            )
+        callbacks.append(SaveCheckpoints(checkpoints, config.checkpoint_every))
+        return callbacks + make_progress(quiet)
+
+    def _warn(self, line):
+        self.facts["warnings"].append(line)
+        print(f"warning: {line}", file=sys.stderr)
+
+    def _check_same_rows(self, workdir):
+        earlier = workdir.read_run().get("dataset")
+        if earlier and earlier["sha256"] != self.facts["dataset"]["sha256"]:
+            raise DataError(
+                f"the rows are not those that the run in {workdir.path} was started on "
+                f"({earlier['origin']}): give the same --data-dir, or start another run"
+            )
+
+
+def _dataset_facts(source):
+    return {
+        "name": source.name,
+        "title": source.title,
+        "origin": source.origin,
+        "reason": source.reason,
+        "rows": source.train.shape[0],
+        "validation_rows": source.validation.shape[0],
+        "features": source.train.shape[1],
+        "validation_from": source.validation_from,
+        "sha256": source.sha256(),
+    }
+
+
+def _as_training_error(error):
+    if isinstance(error, TrainingError):
+        return error
+    return TrainingError(
+        f"the device ran out of memory ({str(error).splitlines()[0]}): lower --batch-size, or set "
+        "--block-rows 65536"
+    )
