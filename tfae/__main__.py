@@ -23,7 +23,9 @@ def main(argv=None):
         return train(arguments, prog="tfae train")
     if verb == "report" and len(arguments) == 1:
         return _report(arguments[0])
-    print(f"tfae: {' '.join([verb, *arguments])!r} is no verb of tfae's (see --help)", file=sys.stderr)
+    print(
+        f"tfae: {' '.join([verb, *arguments])!r} is no verb of tfae's (see --help)", file=sys.stderr
+    )
     return 2
 
 

@@ -31,7 +31,7 @@ class Checkpoints:
         return sorted(int(name[1]) for name in names if name)
 
     def save(self, epoch):
-        """Write the checkpoint of that epoch, whole or not at all, and remove all but the last two."""
+        """Write that epoch's checkpoint, whole or not at all; all but the last two are removed."""
         final = self._path(epoch)
         if final.exists():
             return

@@ -50,7 +50,9 @@ class TrainConfig:
     validation_fraction: float = _option(
         0.1, "rows held out where a data set has no validation part of its own", between=(0.0, 1.0)
     )
-    scale: str = _option("auto", "how float tables are scaled; bytes always by 1/255", choices=SCALES)
+    scale: str = _option(
+        "auto", "how float tables are scaled; bytes always by 1/255", choices=SCALES
+    )
     block_rows: int = _option(
         0,
         "train on blocks of this many rows, read while the block before trains; 0 keeps the rows "
@@ -76,7 +78,9 @@ class TrainConfig:
     momentum: float = _option(0.0, "of sgd", minimum=0.0)
     nesterov: bool = _option(False, "Nesterov's form of sgd's momentum")
     weight_decay: float = _option(0.0, "decoupled from the gradient, as in AdamW", minimum=0.0)
-    clip_norm: float = _option(0.0, "largest global norm of the gradients; 0: no limit", minimum=0.0)
+    clip_norm: float = _option(
+        0.0, "largest global norm of the gradients; 0: no limit", minimum=0.0
+    )
     epochs: int = _option(50, "how often every row is trained on", minimum=1)
     batch_size: int = _option(256, "rows a step", minimum=1)
     precision: str = _option("float32", "of the matrix products' inputs", choices=PRECISIONS)

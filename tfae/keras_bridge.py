@@ -31,7 +31,9 @@ def to_keras(model):
         layers.append(_normalization(scaling, name="unscale", invert=True))
     twin = keras.Sequential(layers, name="autoencoder")
     dense_layers = [layer for layer in twin.layers if isinstance(layer, keras.layers.Dense)]
-    for layer, kernel, bias in zip(dense_layers, model.params[::2], model.params[1::2], strict=True):
+    for layer, kernel, bias in zip(
+        dense_layers, model.params[::2], model.params[1::2], strict=True
+    ):
         layer.set_weights([kernel.numpy(), bias.numpy()])
     return twin
 
@@ -56,9 +58,7 @@ def from_keras(twin):
     activations = tuple(keras.activations.serialize(layer.activation) for layer in dense)
     unknown = [name for name in activations if name not in ACTIVATIONS]
     if unknown or any(layer.bias is None for layer in dense):
-        raise ValueError(
-            "every layer needs a bias and an activation of " + ", ".join(ACTIVATIONS)
-        )
+        raise ValueError("every layer needs a bias and an activation of " + ", ".join(ACTIVATIONS))
     widths = (dense[0].kernel.shape[0], *(layer.units for layer in dense))
     names = [layer.name for layer in dense]
     narrowest = int(np.argmin(widths[1:-1]))
@@ -76,7 +76,9 @@ def _layer_name(stack, number):
         return CODE_NAME
     if number == len(stack.activations):
         return "reconstruction"
-    return f"encoder_{number}" if number < stack.code_layer else f"decoder_{number - stack.code_layer}"
+    return (
+        f"encoder_{number}" if number < stack.code_layer else f"decoder_{number - stack.code_layer}"
+    )
 
 
 def _normalization(scaling, name, invert=False):

@@ -42,7 +42,9 @@ class Adam:
         mean, variance = slots
         count = tf.cast(step + 1, tf.float32)
         step_size = (
-            learning_rate * tf.sqrt(1 - tf.pow(self.beta_2, count)) / (1 - tf.pow(self.beta_1, count))
+            learning_rate
+            * tf.sqrt(1 - tf.pow(self.beta_2, count))
+            / (1 - tf.pow(self.beta_1, count))
         )
         mean = mean + (grad - mean) * (1 - self.beta_1)
         variance = variance + (tf.square(grad) - variance) * (1 - self.beta_2)

@@ -43,7 +43,9 @@ class Precision:
 
             def gradient(upstream):
                 upstream = tf.cast(upstream, self.compute_dtype)
-                return product(upstream, b, transpose_b=True), product(a, upstream, transpose_a=True)
+                return product(upstream, b, transpose_b=True), product(
+                    a, upstream, transpose_a=True
+                )
 
             return product(a, b), gradient
 

@@ -40,9 +40,7 @@ class LiveProgress(Callback):
             progress.TextColumn("{task.description}"),
             progress.TimeRemainingColumn(),
         )
-        self._task = self._bar.add_task(
-            "compiling", total=trainer.epochs, completed=trainer.epoch
-        )
+        self._task = self._bar.add_task("compiling", total=trainer.epochs, completed=trainer.epoch)
         self._bar.start()
 
     def epoch_end(self, trainer, record):

@@ -141,9 +141,7 @@ class Run:
             callbacks.append(self.early_stopping)
         if config.tensorboard:
             shown = self.validation[:EXAMPLES]
-            callbacks.append(
-                TensorBoard(workdir.tensorboard, self.model, shown, self.image_shape)
-            )
+            callbacks.append(TensorBoard(workdir.tensorboard, self.model, shown, self.image_shape))
         callbacks.append(SaveCheckpoints(checkpoints, config.checkpoint_every))
         return callbacks + make_progress(quiet)
 

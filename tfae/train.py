@@ -30,7 +30,9 @@ def main(argv=None, prog="python -m tfae.train"):
         print(f"tfae: {reason}", file=sys.stderr)
         return getattr(error, "exit_status", 1)
     except KeyboardInterrupt:
-        print("tfae: interrupted at once; --resume goes on from the last checkpoint", file=sys.stderr)
+        print(
+            "tfae: interrupted at once; --resume goes on from the last checkpoint", file=sys.stderr
+        )
         return INTERRUPTED
 
 
@@ -77,13 +79,22 @@ def run(config, workdir, invocation):
     """
     say = (lambda line: None) if invocation.quiet else (lambda line: print(line, flush=True))
 
+    earlier = workdir.read_run() if invocation.resume else {}
+    if earlier.get("status") == "done" and (
+        earlier["stop_reason"] or earlier["epochs"] >= config.epochs
+    ):
+        why = earlier["stop_reason"] or "--epochs asks for more"
+        say(f"the run in {workdir.path} has ended after epoch {earlier['epochs']}: {why}")
+        return 0
+
     # Data first: what is wrong with it is said before TensorFlow takes its seconds to load.
     from tfae.data.scaling import fit_scaling
     from tfae.data.sources import load
     from tfae.spec import Stack
 
     source = load(
-        _dataset_of(config, workdir, invocation.resume),
+        # A resumed run keeps the data set that `auto` found.
+        earlier["dataset"]["name"] if earlier and config.dataset == "auto" else config.dataset,
         config.data_dir,
         validation_fraction=config.validation_fraction,
         seed=config.seed,
@@ -126,12 +137,6 @@ def run(config, workdir, invocation):
     _say_results(say, facts)
     say(f"see {workdir.report}")
     return 0
-
-
-def _dataset_of(config, workdir, resume):
-    """The data set's name; a resumed run keeps the one that `auto` found."""
-    earlier = workdir.read_run().get("dataset") if resume else None
-    return earlier["name"] if earlier and config.dataset == "auto" else config.dataset
 
 
 def _say_results(say, facts):

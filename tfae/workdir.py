@@ -47,7 +47,7 @@ class WorkDir:
 
     @classmethod
     def unused(cls, name):
-        """`runs/NAME-TIME` in the current directory, with a number behind it where that is taken."""
+        """`runs/NAME-TIME` in the current directory, with a number behind where that is taken."""
         base = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
         path, number = base, 1
         while path.exists():

@@ -93,14 +93,14 @@ def fit_scaling(scale, rows, stack, loss):
         return Scaling()
     if scale in ("auto", "none"):
         low, high = _limits(rows)
-        if scale == "auto" and 0.0 <= low and high <= 1.0:
+        if scale == "auto" and low >= 0.0 and high <= 1.0:
             scale = "none"
         elif scale == "auto":
             scale = "standard" if bounds == (None, None) else "minmax"
         elif not _within((low, high), bounds):
             raise ConfigError(
-                f"the rows lie between {low:g} and {high:g}, which a {stack.activations[-1]} output "
-                f"with {loss} cannot give: use --scale minmax, or --output-activation linear "
+                f"the rows lie between {low:g} and {high:g}, which a {stack.activations[-1]} "
+                f"output with {loss} cannot give: use --scale minmax, or --output-activation linear "
                 "--loss mse"
             )
     if scale == "standard" and bounds != (None, None):

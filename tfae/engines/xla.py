@@ -87,25 +87,20 @@ class XlaEngine:
     @tf.function(jit_compile=True)
     def evaluate(self, rows):
         """The mean loss over rows [N, D], a float32 scalar."""
-        row_count = rows.shape[0]
-        whole = row_count // EVALUATION_BATCH
+        row_count, batch_size = rows.shape[0], min(EVALUATION_BATCH, rows.shape[0])
+        whole = row_count // batch_size
         params = self.state.read().params
 
         def loss_sum_of(first, count):
             batch = tf.slice(rows, (first, 0), (count, rows.shape[1]))
             return tf.reduce_sum(self._loss(params, scaled_inputs(batch, self.model.scaling)))
 
-        _, loss_sum = tf.while_loop(
-            lambda batch, _: batch < whole,
-            lambda batch, total: (
-                batch + 1,
-                total + loss_sum_of(batch * EVALUATION_BATCH, EVALUATION_BATCH),
-            ),
-            (0, 0.0),
-        )
-        if whole * EVALUATION_BATCH < row_count:
-            done = whole * EVALUATION_BATCH
-            loss_sum += loss_sum_of(done, row_count - done)
+        def body(batch, loss_sum):
+            return batch + 1, loss_sum + loss_sum_of(batch * batch_size, batch_size)
+
+        _, loss_sum = tf.while_loop(lambda batch, _: batch < whole, body, (0, 0.0))
+        if whole * batch_size < row_count:
+            loss_sum += loss_sum_of(whole * batch_size, row_count - whole * batch_size)
         return loss_sum / row_count
 
     def _loss(self, params, inputs):

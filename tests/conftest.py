@@ -1,0 +1,69 @@
+"""What the tests share: an environment of their own, and rows to train on."""
+
+import os
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Taken out of the environment, and made absolute: the tests run in directories of their own.
+REAL_DATA_DIR = os.environ.pop("TFAE_DATA_DIR", None)
+if REAL_DATA_DIR:
+    REAL_DATA_DIR = os.path.abspath(REAL_DATA_DIR)
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory):
+    """Where the built-in digits are kept during the tests: drawn once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch, tmp_path, cache_dir):
+    """No test sees the caches of whoever runs it, nor leaves anything outside its directory."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("TFAE_CACHE_DIR", str(cache_dir))
+    for name in ("KERAS_HOME", "TFDS_DATA_DIR", "TFAE_DATA_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def mnist_dir():
+    """The directory of the real MNIST that TFAE_DATA_DIR names."""
+    if not REAL_DATA_DIR:
+        pytest.skip("TFAE_DATA_DIR does not name a directory with MNIST")
+    return REAL_DATA_DIR
+
+
+@pytest.fixture(scope="session")
+def digits(cache_dir):
+    """60,000 + 10,000 digits [N, 784] uint8: MNIST where TFAE_DATA_DIR has it, else built in."""
+    from tfae.data.sources import load
+
+    if REAL_DATA_DIR:
+        source = load("mnist", REAL_DATA_DIR)
+        return source.train, source.validation
+    from tfae.data import glyphs
+
+    drawn = glyphs.load(cache_dir=cache_dir, quiet=True)
+    return drawn.train_images.reshape(-1, 784), drawn.test_images.reshape(-1, 784)
+
+
+@pytest.fixture
+def table():
+    """A table [500, 12] float32 of five hidden factors, in columns of very different units."""
+    rng = np.random.default_rng(7)
+    rows = rng.normal(size=(500, 5)) @ rng.normal(size=(5, 12)) + 0.1 * rng.normal(size=(500, 12))
+    return (rows * np.logspace(-2, 3, 12) + np.linspace(-50, 50, 12)).astype(np.float32)
+
+
+@pytest.fixture
+def byte_rows():
+    """Blobs [600, 36] uint8 that a small autoencoder can learn."""
+    rng = np.random.default_rng(3)
+    centers = rng.integers(0, 256, size=(6, 36))
+    noise = rng.normal(scale=20, size=(600, 36))
+    return np.clip(centers[rng.integers(0, 6, 600)] + noise, 0, 255).astype(np.uint8)

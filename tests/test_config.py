@@ -1,0 +1,96 @@
+"""The configuration: its flags, its JSON and what it refuses."""
+
+import dataclasses
+
+import pytest
+
+from tfae import losses, precision
+from tfae.config import LOSSES, PRECISIONS, TrainConfig, parse_args
+from tfae.errors import ConfigError
+
+
+def test_the_defaults_are_the_keras_tutorial():
+    config = TrainConfig()
+    assert (config.layers, config.activation, config.output_activation) == (
+        (32,),
+        "relu",
+        "sigmoid",
+    )
+    assert (config.loss, config.optimizer, config.learning_rate) == (
+        "binary_crossentropy",
+        "adadelta",
+        1.0,
+    )
+    assert (config.epochs, config.batch_size, config.precision) == (50, 256, "float32")
+
+
+def test_every_choice_has_its_implementation():
+    assert set(LOSSES) == set(losses.LOSSES)
+    assert set(PRECISIONS) == set(precision.PRECISIONS)
+
+
+def test_json_round_trip():
+    config = TrainConfig(layers=(128, 64), optimizer="sgd", momentum=0.9, dataset="x.npy")
+    assert TrainConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not a JSON object"),
+        ("[1]", "not a JSON object"),
+        ('{"layer": 3}', "unknown fields layer"),
+    ],
+)
+def test_broken_json_is_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.from_json(text)
+
+
+def test_every_field_is_a_flag():
+    values = {
+        "layers": "128,64",
+        "learning_rate": "0.5",
+        "validation_fraction": "0.2",
+    }
+    for field in dataclasses.fields(TrainConfig):
+        default = getattr(TrainConfig(), field.name)
+        flag = "--" + field.name.replace("_", "-")
+        arguments = (
+            [flag] if default is False else [flag, values.get(field.name, str(default or 3))]
+        )
+        given = parse_args(arguments, "x").given
+        assert list(given) == [field.name]
+        for_sgd = field.name in ("momentum", "nesterov")
+        sgd = {"optimizer": "sgd", "momentum": 0.9} if for_sgd else {}
+        TrainConfig(**{**sgd, **given})
+
+
+def test_flags_that_are_not_given_leave_no_value():
+    assert parse_args([], "x").given == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "--batch-size is 0; it must be at least 1"),
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"learning_rate": -1.0}, "--learning-rate is -1.0; it must be above 0"),
+        ({"learning_rate": float("nan")}, "--learning-rate is nan; it must be a finite"),
+        ({"validation_fraction": 1.0}, "--validation-fraction is 1.0; it must lie between 0 and 1"),
+        ({"layers": (0,)}, "--layers is \\(0,\\); each width must be at least 1"),
+        ({"layers": ()}, "--layers"),
+        ({"optimizer": "adamw"}, "--optimizer is 'adamw'; choose one of adadelta, adam, sgd"),
+        ({"output_activation": "linear"}, "needs --output-activation sigmoid, not linear"),
+        ({"momentum": 0.9}, "--momentum and --nesterov are for --optimizer sgd"),
+        ({"optimizer": "sgd", "nesterov": True}, "--nesterov needs a --momentum"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(options, message):
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**options)
+
+
+def test_a_mistyped_flag_is_told_the_nearest():
+    with pytest.raises(ConfigError, match=r"--epoch.*did you mean --epochs"):
+        parse_args(["--epoch", "3"], "x")

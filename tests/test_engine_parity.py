@@ -1,0 +1,268 @@
+"""The parity ladder's rungs 1 to 4 for the XLA engine: against float64 numpy and against Keras."""
+
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+from tolerances import (
+    EPOCH_LOSS_RTOL,
+    MIXED_GRADIENT_RTOL,
+    PRODUCT_RTOL,
+    STEP_WEIGHT_ATOL,
+    STEPS_WEIGHT_ATOL,
+)
+
+from tfae.config import TrainConfig
+from tfae.engines import make_engine
+from tfae.model import Autoencoder
+from tfae.spec import ACTIVATIONS, Stack
+
+
+def build(config, features, row_count, seed=0):
+    """A fresh engine, whose biases are not zero, so that their use shows."""
+    stack = Stack.mirrored(features, config.layers, config.activation, config.output_activation)
+    model = Autoencoder(stack, seed=seed)
+    rng = np.random.default_rng(seed)
+    for bias in model.params[1::2]:
+        bias.assign(rng.uniform(-0.1, 0.1, bias.shape).astype(np.float32))
+    return make_engine(config, model, row_count)[0]
+
+
+def weights_of(engine):
+    """The parameters as numpy arrays."""
+    return [param.numpy() for param in engine.state.params]
+
+
+def float_rows(count, features, seed=0):
+    """Rows of which some values are exactly zero, as pixels are."""
+    rng = np.random.default_rng(seed)
+    return (rng.random((count, features)) * (rng.random((count, features)) < 0.6)).astype("f4")
+
+
+# Rung 1: outputs and every gradient against float64 numpy.
+
+
+def numpy_gradients(params, rows, loss, rounded=lambda x: x):
+    """(loss, gradients) of a tanh stack in float64, written out by hand.
+
+    `rounded` is what a mixed precision does to each product's inputs.
+    """
+    params = [param.astype(np.float64) for param in params]
+    rows = rows.astype(np.float64)
+    inputs, hidden = [], rows
+    kernels, biases = params[::2], params[1::2]
+    for layer, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
+        inputs.append(hidden)
+        pre = rounded(hidden) @ rounded(kernel) + bias
+        hidden = np.tanh(pre) if layer < len(kernels) - 1 else 1 / (1 + np.exp(-pre))
+    if loss == "binary_crossentropy":
+        value = -np.mean(rows * np.log(hidden) + (1 - rows) * np.log(1 - hidden))
+        upstream = (hidden - rows) / rows.size
+    else:
+        value = np.mean((hidden - rows) ** 2)
+        upstream = 2 * (hidden - rows) * hidden * (1 - hidden) / rows.size
+    grads = []
+    for layer in reversed(range(len(kernels))):
+        grads += [upstream.sum(axis=0), rounded(inputs[layer]).T @ rounded(upstream)]
+        upstream = rounded(upstream) @ rounded(kernels[layer]).T * (1 - inputs[layer] ** 2)
+    return value, grads[::-1]
+
+
+SHAPES = [
+    # rows, features, layers: ragged on purpose
+    (1, 1, (1,)),
+    (1, 784, (32,)),
+    (7, 13, (5,)),
+    (96, 784, (32,)),
+    (33, 65, (17, 3)),
+    (256, 100, (64, 31, 7)),
+]
+
+
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "mse"])
+@pytest.mark.parametrize(("count", "features", "layers"), SHAPES)
+def test_loss_and_gradients_are_those_of_float64_numpy(count, features, layers, loss):
+    config = TrainConfig(
+        layers=layers, activation="tanh", loss=loss, optimizer="sgd", learning_rate=1.0
+    )
+    engine = build(config, features, count)
+    rows = float_rows(count, features)
+    before = weights_of(engine)
+    value, grads = numpy_gradients(before, rows, loss)
+
+    measured = float(engine.train_epoch(tf.constant(rows), tf.range(count)))
+
+    assert measured == pytest.approx(value, rel=EPOCH_LOSS_RTOL)
+    for old, new, grad in zip(before, weights_of(engine), grads, strict=True):
+        # At a learning rate of 1 the step is the gradient; the weights' own rounding comes on top.
+        atol = PRODUCT_RTOL * np.abs(grad).max() + 1.2e-7 * np.abs(old).max()
+        np.testing.assert_allclose(old - new, grad, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(("count", "features", "layers"), SHAPES[2:])
+def test_mixed_gradients_are_those_of_rounded_inputs(count, features, layers, precision):
+    config = TrainConfig(
+        layers=layers, activation="tanh", optimizer="sgd", learning_rate=1.0, precision=precision
+    )
+    engine = build(config, features, count)
+    rows = float_rows(count, features)
+    before = weights_of(engine)
+    dtype = ml_dtypes.bfloat16 if precision == "mixed_bfloat16" else np.float16
+    # float16 rounds the upstream gradients after they were scaled; at 2^15 none is subnormal.
+    scale = 1.0 if precision == "mixed_bfloat16" else 2.0**15
+
+    def rounded(x):
+        small = np.abs(x).max() < 1e-2  # only upstream gradients are: those are scaled
+        factor = scale if small else 1.0
+        return (x * factor).astype(np.float32).astype(dtype).astype(np.float64) / factor
+
+    value, grads = numpy_gradients(before, rows, "binary_crossentropy", rounded)
+    measured = float(engine.train_epoch(tf.constant(rows), tf.range(count)))
+
+    assert measured == pytest.approx(value, rel=1e-4)  # tanh of a rounded input, rounded again
+    for old, new, grad in zip(before, weights_of(engine), grads, strict=True):
+        atol = MIXED_GRADIENT_RTOL[precision] * np.abs(grad).max() + 1.2e-7 * np.abs(old).max()
+        np.testing.assert_allclose(old - new, grad, rtol=0, atol=atol)
+
+
+# Rungs 2 to 4: against Keras.
+
+KERAS_OPTIMIZERS = {
+    "adadelta": lambda rate, **kw: keras.optimizers.Adadelta(rate, **kw),
+    "adam": lambda rate, **kw: keras.optimizers.Adam(rate, **kw),
+    "sgd": lambda rate, **kw: keras.optimizers.SGD(rate, **kw),
+}
+
+
+def keras_twin(engine, config, rate=None):
+    """The Keras model with the engine's weights, compiled for the same training."""
+    stack = engine.model.stack
+    shapes = zip(stack.widths[1:], stack.activations, strict=True)
+    layers = [keras.layers.Dense(w, a) for w, a in shapes]
+    twin = keras.Sequential([keras.Input((stack.features,)), *layers])
+    twin.set_weights(weights_of(engine))
+    settings = {
+        "weight_decay": config.weight_decay or None,
+        "global_clipnorm": config.clip_norm or None,
+    }
+    if config.optimizer == "sgd":
+        settings |= {"momentum": config.momentum, "nesterov": config.nesterov}
+    optimizer = KERAS_OPTIMIZERS[config.optimizer](rate or config.learning_rate, **settings)
+    twin.compile(optimizer=optimizer, loss=config.loss)
+    return twin
+
+
+def assert_epochs_agree(config, rows, validation, epochs, rate=None):
+    """Train both, epoch by epoch in the same order, and compare every loss and the weights."""
+    count = len(rows)
+    engine = build(config, rows.shape[1], count)
+    twin = keras_twin(engine, config, rate)
+    inputs = rows / np.float32(255) if rows.dtype == np.uint8 else rows
+    targets = validation / np.float32(255) if rows.dtype == np.uint8 else validation
+    resident, held_out = tf.constant(rows), tf.constant(validation)
+    rng = np.random.default_rng(5)
+    for epoch in range(1, epochs + 1):
+        order = rng.permutation(count).astype(np.int32)
+        loss = float(engine.train_epoch(resident, tf.constant(order)))
+        val_loss = float(engine.evaluate(held_out))
+        shuffled = inputs[order]
+        history = twin.fit(
+            shuffled,
+            shuffled,
+            batch_size=config.batch_size,
+            shuffle=False,
+            validation_data=(targets, targets),
+            verbose=0,
+        ).history
+        assert loss == pytest.approx(history["loss"][0], rel=EPOCH_LOSS_RTOL), f"epoch {epoch}"
+        assert val_loss == pytest.approx(history["val_loss"][0], rel=EPOCH_LOSS_RTOL), (
+            f"validation of epoch {epoch}"
+        )
+    return engine
+
+
+CASES = {
+    **{f"activation {name}": {"activation": name} for name in ACTIVATIONS},
+    **{
+        f"output {name}": {"output_activation": name, "loss": "mse"}
+        for name in ACTIVATIONS
+    },
+    **{f"loss {name}": {"loss": name} for name in ("binary_crossentropy", "mse", "mae", "huber")},
+    "adadelta": {"optimizer": "adadelta", "learning_rate": 1.0},
+    "adadelta at Keras' default rate": {"optimizer": "adadelta", "learning_rate": 0.001},
+    "adam with weight decay": {"weight_decay": 0.01},
+    "adam with clipping": {"clip_norm": 0.01},
+    "sgd": {"optimizer": "sgd", "learning_rate": 0.5},
+    "sgd with momentum": {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9},
+    "sgd with nesterov": {
+        "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True,
+    },
+    "deep": {"layers": (24, 12, 6)},
+    "batch larger than the data": {"batch_size": 4096},
+    "batch of one": {"batch_size": 1},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_epochs_are_those_of_keras(case, byte_rows):
+    config = TrainConfig(**{"layers": (8,), "optimizer": "adam", "batch_size": 64, **CASES[case]})
+    few = 100 if case == "batch of one" else 500
+    assert_epochs_agree(config, byte_rows[:few], byte_rows[500:], epochs=3)
+
+
+def test_huber_beyond_its_delta_is_that_of_keras(table):
+    config = TrainConfig(
+        layers=(4,), activation="tanh", output_activation="linear", loss="huber", optimizer="adam"
+    )
+    rows = (table / table.std(axis=0) * 3).astype(np.float32)
+    assert np.abs(rows).max() > 3  # errors on both sides of 1
+    assert_epochs_agree(config, rows[:400], rows[400:], epochs=3)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+def test_schedules_are_keras_cosine_decay(schedule, byte_rows):
+    config = TrainConfig(layers=(8,), optimizer="adam", schedule=schedule, epochs=4, batch_size=50)
+    steps = 4 * 10
+    warmup = steps // 10 if schedule == "one_cycle" else 0
+    rate = (
+        keras.optimizers.schedules.CosineDecay(0.001 / 25, steps - warmup, 0.0, "w", 0.001, warmup)
+        if warmup
+        else keras.optimizers.schedules.CosineDecay(0.001, steps)
+    )
+    assert_epochs_agree(config, byte_rows[:500], byte_rows[500:], epochs=4, rate=rate)
+
+
+@pytest.mark.parametrize("optimizer", KERAS_OPTIMIZERS)
+def test_one_step_is_that_of_keras(optimizer, byte_rows):
+    config = TrainConfig(layers=(8,), optimizer=optimizer)
+    engine = build(config, byte_rows.shape[1], 200)
+    twin = keras_twin(engine, config)
+    batch = byte_rows[:200]
+    engine.train_epoch(tf.constant(batch), tf.range(200))
+    twin.train_on_batch(batch / np.float32(255), batch / np.float32(255))
+    for ours, theirs in zip(weights_of(engine), twin.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=STEP_WEIGHT_ATOL)
+
+
+@pytest.mark.parametrize("optimizer", KERAS_OPTIMIZERS)
+def test_fifty_steps_are_those_of_keras(optimizer, byte_rows):
+    config = TrainConfig(layers=(8,), optimizer=optimizer)
+    engine = build(config, byte_rows.shape[1], 64)
+    twin = keras_twin(engine, config)
+    rng = np.random.default_rng(1)
+    for step in range(1, 51):
+        batch = byte_rows[rng.choice(len(byte_rows), 64, replace=False)]
+        engine.train_epoch(tf.constant(batch), tf.range(64))
+        twin.train_on_batch(batch / np.float32(255), batch / np.float32(255))
+        differences = [
+            np.abs(ours - theirs).max()
+            for ours, theirs in zip(weights_of(engine), twin.get_weights(), strict=True)
+        ]
+        assert max(differences) < STEPS_WEIGHT_ATOL, f"step {step} is the first that differs"
+
+
+@pytest.mark.parametrize("optimizer", ["adadelta", "adam"])
+def test_five_epochs_of_real_digits_are_those_of_keras(optimizer, digits):
+    assert_epochs_agree(TrainConfig(optimizer=optimizer), *digits, epochs=5)

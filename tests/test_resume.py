@@ -1,0 +1,192 @@
+"""The parity ladder's rung 5: stopped and resumed is bit-identical to never stopped.
+
+Real processes, real signals: a run is interrupted or killed somewhere and goes on.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tfae.train import main
+
+ADAM = ["--optimizer", "adam"]
+OPTIONS = {
+    "float32": [*ADAM, "--schedule", "cosine"],
+    "float16 with early stopping": [
+        *(*ADAM, "--precision", "mixed_float16", "--patience", "600"),
+    ],
+}
+
+
+@pytest.fixture
+def rows_file(byte_rows, tmp_path):
+    """Rows whose number leaves a short last batch."""
+    np.save(tmp_path / "rows.npy", byte_rows)
+    return tmp_path / "rows.npy"
+
+
+def arguments(rows_file, work, options, epochs):
+    """A small run that checkpoints every other epoch."""
+    return [
+        *("--dataset", str(rows_file), "--workdir", str(work), "--layers", "8"),
+        *(
+            "--batch-size",
+            "50",
+            "--learning-rate",
+            "0.01",
+            "--epochs",
+            str(epochs),
+            "--checkpoint-every",
+            "2",
+            *options,
+        ),
+    ]
+
+
+def outcome(work):
+    """What must not depend on where a run was stopped: losses, weights and slots, to the bit."""
+    import tensorflow as tf
+
+    lines = (work / "history.jsonl").read_text().splitlines()
+    losses = [(r["epoch"], r["loss"], r["val_loss"]) for r in map(json.loads, lines)]
+    last = sorted((work / "checkpoints").iterdir())[-1]
+    reader = tf.train.load_checkpoint(str(last / "state"))
+    names = sorted(reader.get_variable_to_shape_map())
+    values = {
+        name: np.asarray(reader.get_tensor(name)).tobytes()
+        for name in names
+        if "OBJECT_GRAPH" not in name
+    }
+    return losses, last.name, values
+
+
+def start(command):
+    """A training process whose output can be read line by line."""
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "tfae.train", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+def wait_for(process, text):
+    """Read the process's lines up to the one with that text."""
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"the run ended before {text!r}: {process.stderr.read()}")
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_ctrl_c_saves_and_resume_is_bit_identical(name, rows_file, tmp_path):
+    options, epochs = OPTIONS[name], 600
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main([*arguments(rows_file, whole, options, epochs), "--quiet"]) == 0
+
+    process = start(arguments(rows_file, parts, options, epochs))
+    wait_for(process, "epoch   3/")
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "--resume --workdir" in out
+    assert "Traceback" not in error
+    assert json.loads((parts / "run.json").read_text())["status"] == "interrupted"
+    stopped_after = len((parts / "history.jsonl").read_text().splitlines())
+    assert 3 <= stopped_after < epochs
+
+    assert main(["--resume", "--workdir", str(parts), "--quiet"]) == 0
+    assert outcome(parts) == outcome(whole)
+
+
+def test_a_killed_run_resumes_from_its_last_checkpoint_bit_identically(rows_file, tmp_path):
+    options, epochs = OPTIONS["float32"], 200
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main([*arguments(rows_file, whole, options, epochs), "--quiet"]) == 0
+    process = start(arguments(rows_file, parts, options, epochs))
+    wait_for(process, "epoch   5/")
+    process.kill()
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    # What a kill in the middle of a write would leave beside it.
+    (parts / "checkpoints" / ".epoch-000999.partial").mkdir()
+    with (parts / "history.jsonl").open("a") as file:
+        file.write('{"epoch": 99')
+    assert main(["--resume", "--workdir", str(parts), "--quiet"]) == 0
+    assert outcome(parts) == outcome(whole)
+
+
+def test_more_epochs_can_be_asked_of_a_finished_run(rows_file, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main([*arguments(rows_file, whole, ADAM, 6), "--quiet"]) == 0
+    assert main([*arguments(rows_file, parts, ADAM, 3), "--quiet"]) == 0
+    assert main(["--resume", "--workdir", str(parts), "--epochs", "6", "--quiet"]) == 0
+    assert outcome(parts) == outcome(whole)
+
+
+def test_resuming_a_finished_run_changes_nothing(rows_file, tmp_path, capsys):
+    work = tmp_path / "run"
+    assert main([*arguments(rows_file, work, ADAM, 3), "--quiet"]) == 0
+    before = outcome(work), json.loads((work / "run.json").read_text())
+    assert main(["--resume", "--workdir", str(work)]) == 0
+    assert "has ended after epoch 3" in capsys.readouterr().out
+    assert (outcome(work), json.loads((work / "run.json").read_text())) == before
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--seed", "5"], "--seed is 5, but the run in"),
+        (["--layers", "9"], "--layers is 9, but the run in"),
+        (["--epochs", "9"], "would bend the cosine schedule"),
+    ],
+)
+def test_a_resume_that_would_be_another_run_is_refused(extra, message, rows_file, tmp_path, capsys):
+    work = tmp_path / "run"
+    assert main([*arguments(rows_file, work, OPTIONS["float32"], 2), "--quiet"]) == 0
+    assert main(["--resume", "--workdir", str(work), *extra]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_other_rows_are_refused(rows_file, tmp_path, byte_rows, capsys):
+    work = tmp_path / "run"
+    assert main([*arguments(rows_file, work, ADAM, 2), "--quiet"]) == 0
+    np.save(rows_file, byte_rows[::-1])
+    assert main(["--resume", "--workdir", str(work), "--epochs", "4"]) == 1
+    assert "the rows are not those" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_named(rows_file, tmp_path, capsys):
+    work = tmp_path / "run"
+    assert main([*arguments(rows_file, work, ADAM, 4), "--quiet"]) == 0
+    last = sorted((work / "checkpoints").iterdir())[-1]
+    for file in last.iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    assert main(["--resume", "--workdir", str(work), "--epochs", "6"]) == 1
+    error = capsys.readouterr().err
+    assert str(last) in error
+    assert error.count("\n") == 1
+
+
+def test_a_second_ctrl_c_stops_at_once(rows_file, tmp_path):
+    """Blocks make an epoch of many calls, in the middle of which the second signal is heard."""
+    rows = np.zeros((40_000, 400), np.uint8)
+    np.save(tmp_path / "long.npy", rows)
+    process = start(
+        ["--dataset", "long.npy", "--workdir", "run", "--block-rows", "64", "--batch-size", "1"]
+    )
+    wait_for(process, "model:")
+    time.sleep(4)  # into the first epoch
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
