@@ -78,7 +78,7 @@ def test_flags_that_are_not_given_leave_no_value():
         ({"learning_rate": -1.0}, "--learning-rate is -1.0; it must be above 0"),
         ({"learning_rate": float("nan")}, "--learning-rate is nan; it must be a finite"),
         ({"validation_fraction": 1.0}, "--validation-fraction is 1.0; it must lie between 0 and 1"),
-        ({"layers": (0,)}, "--layers is \\(0,\\); each width must be at least 1"),
+        ({"layers": (0,)}, "--layers is 0; each width must be at least 1"),
         ({"layers": ()}, "--layers"),
         ({"optimizer": "adamw"}, "--optimizer is 'adamw'; choose one of adadelta, adam, sgd"),
         ({"output_activation": "linear"}, "needs --output-activation sigmoid, not linear"),

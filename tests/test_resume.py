@@ -19,7 +19,7 @@ ADAM = ["--optimizer", "adam"]
 OPTIONS = {
     "float32": [*ADAM, "--schedule", "cosine"],
     "float16 with early stopping": [
-        *(*ADAM, "--precision", "mixed_float16", "--patience", "600"),
+        *(*ADAM, "--precision", "mixed_float16", "--patience", "150"),
     ],
 }
 
@@ -87,7 +87,7 @@ def wait_for(process, text):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_ctrl_c_saves_and_resume_is_bit_identical(name, rows_file, tmp_path):
-    options, epochs = OPTIONS[name], 600
+    options, epochs = OPTIONS[name], 150
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main([*arguments(rows_file, whole, options, epochs), "--quiet"]) == 0
 
@@ -107,7 +107,7 @@ def test_ctrl_c_saves_and_resume_is_bit_identical(name, rows_file, tmp_path):
 
 
 def test_a_killed_run_resumes_from_its_last_checkpoint_bit_identically(rows_file, tmp_path):
-    options, epochs = OPTIONS["float32"], 200
+    options, epochs = OPTIONS["float32"], 150
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main([*arguments(rows_file, whole, options, epochs), "--quiet"]) == 0
     process = start(arguments(rows_file, parts, options, epochs))

@@ -102,7 +102,7 @@ class TrainConfig:
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
         if not self.layers or min(self.layers) < 1:
-            raise ConfigError(f"--layers is {self.layers}; each width must be at least 1")
+            raise ConfigError(f"--layers is {shown(self.layers)}; each width must be at least 1")
         if self.learning_rate is None:
             rate = DEFAULT_LEARNING_RATES[self.optimizer]
             object.__setattr__(self, "learning_rate", rate)
@@ -163,6 +163,11 @@ def flag_of(name):
     return "--" + name.replace("_", "-")
 
 
+def shown(value):
+    """A field's value as the command line has it: `128,64` for `(128, 64)`."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with the nearest flag for a mistyped one."""
 
@@ -182,9 +187,8 @@ def add_options(parser):
         if field.type in (bool, "bool"):
             parser.add_argument(flag_of(field.name), action="store_true", **spec)
             continue
-        shown = ",".join(map(str, field.default)) if field.name == "layers" else field.default
-        if shown is not None:
-            spec["help"] += f" (default: {shown})"
+        if field.default is not None:
+            spec["help"] += f" (default: {shown(field.default)})"
         for key in ("choices", "metavar"):
             if key in field.metadata:
                 spec[key] = field.metadata[key]

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 
-from tfae.config import TrainConfig, flag_of, parse_args
+from tfae.config import TrainConfig, flag_of, parse_args, shown
 from tfae.errors import ConfigError, TfaeError
 from tfae.workdir import WorkDir
 
@@ -54,8 +54,8 @@ def _resumed_config(given):
     for name, value in given.items():
         if name not in MAY_CHANGE_ON_RESUME and value != getattr(stored, name):
             raise ConfigError(
-                f"{flag_of(name)} is {value}, but the run in {workdir.path} has "
-                f"{getattr(stored, name)}: leave the flag out, or start another run"
+                f"{flag_of(name)} is {shown(value)}, but the run in {workdir.path} has "
+                f"{shown(getattr(stored, name))}: leave the flag out, or start another run"
             )
     config = dataclasses.replace(stored, **given)
     if config.epochs != stored.epochs and config.schedule != "constant":
