@@ -215,7 +215,8 @@ def test_random_damage_is_an_error_of_one_line_or_none(tmp_path, rows, suffix):
             tables.read(path)
         except DataError as problem:
             refused += 1
-            assert "\n" not in str(problem)
+            if "\n" in str(problem):
+                pytest.fail(f"more than a line: {problem}")
         except MemoryError:
             pass  # a header that promises too much; sources.load says so
     assert refused > 30

@@ -1,5 +1,7 @@
 """The autoencoder: variables, and the functions encode, decode and reconstruct."""
 
+import random
+
 import tensorflow as tf
 
 from tfae.data.scaling import Scaling
@@ -57,7 +59,8 @@ class Autoencoder(tf.Module):
     Args:
         stack: The `Stack` of layers.
         scaling: The `Scaling` of a float table; the identity by default.
-        seed: Of the initial weights, Glorot uniform (Glorot and Bengio, 2010) with zero biases.
+        seed: Of the initial weights: Glorot uniform (Glorot and Bengio, 2010) and zero biases, to
+            the bit those of the same Keras layers after `keras.utils.set_random_seed(seed)`.
     """
 
     def __init__(self, stack, scaling=None, seed=0):
@@ -65,10 +68,11 @@ class Autoencoder(tf.Module):
         self.stack = stack
         self.scaling = scaling or Scaling()
         self.params = []
+        seeds = random.Random(seed)  # a seed a kernel, drawn as Keras draws them
         for layer, (inputs, outputs) in enumerate(stack.layer_shapes):
             limit = (6.0 / (inputs + outputs)) ** 0.5
             kernel = tf.random.stateless_uniform(
-                (inputs, outputs), seed=(seed, layer), minval=-limit, maxval=limit
+                (inputs, outputs), (seeds.randint(1, 10**9), 0), minval=-limit, maxval=limit
             )
             self.params.append(tf.Variable(kernel, name=f"kernel_{layer}"))
             self.params.append(tf.Variable(tf.zeros(outputs), name=f"bias_{layer}"))

@@ -1,14 +1,14 @@
 """The built-in digits: an MNIST-shaped set drawn from the fonts that matplotlib ships.
 
-Every face and digit becomes, once, a small field of signed distances to its outline. An image is that
-field read through a random smooth map of the plane, and its strokes are where the distance passes a
-random threshold: one bilinear lookup gives the affine change, the elastic change, the stroke width
-and the antialiased edge.
+Every face and digit becomes, once, a small field of signed distances to its outline. An image is
+that field read through a random smooth map of the plane, and its strokes are where the distance
+passes a random threshold: one bilinear lookup gives the affine change, the elastic change, the
+stroke width and the antialiased edge.
 
 The same seed gives the same bytes on any number of cores, because every chunk of images has its own
-random stream. It holds for the same versions of numpy (its random streams) and matplotlib (its fonts).
-The processor does not matter: outlines are read unhinted, and what feeds an arithmetic whose order or
-rounding could vary is first rounded to binary fractions that float32 sums exactly.
+random stream. It holds for the same versions of numpy (its random streams) and matplotlib (its
+fonts). The processor does not matter: outlines are read unhinted, and what feeds an arithmetic
+whose order or rounding could vary is first rounded to binary fractions that float32 sums exactly.
 """
 
 import os
@@ -42,7 +42,7 @@ FACES = (
 
 
 class Glyphs(NamedTuple):
-    """Digits and their labels, all uint8: images [N, 28, 28] bright on black, labels [N] in 0..9."""
+    """Digits and their labels, uint8: images [N, 28, 28] bright on black, labels [N] in 0..9."""
 
     train_images: np.ndarray
     train_labels: np.ndarray
@@ -53,9 +53,11 @@ class Glyphs(NamedTuple):
 def generate(seed=0, train=60_000, test=10_000, quiet=True):
     """Draw `train` and `test` digits, classes balanced to within one image, in random order.
 
-    The two parts come from different random streams. `quiet=False` shows progress on stderr. Raises
-    ConfigError for a seed or a count that is not an integer from 0, and DataError where matplotlib's
-    fonts are missing.
+    The two parts come from different random streams. `quiet=False` shows progress on stderr.
+
+    Raises:
+        ConfigError: The seed or a count is not an integer from 0.
+        DataError: matplotlib's fonts are missing.
     """
     for name, value in (("seed", seed), ("train", train), ("test", test)):
         if not isinstance(value, (int, np.integer)) or value < 0:
@@ -75,7 +77,7 @@ def generate(seed=0, train=60_000, test=10_000, quiet=True):
         return len(labels)
 
     chunks = [(part, at) for part, rows in enumerate((train, test)) for at in range(0, rows, CHUNK)]
-    # numpy lets go of the interpreter inside its loops; beyond a few threads they wait for it again.
+    # numpy lets go of the interpreter inside its loops; beyond a few threads they wait for it.
     workers = min(os.cpu_count() or 1, 8)
     with ThreadPoolExecutor(workers) as pool, _progress(train + test, quiet) as advance:
         for rows in pool.map(draw, chunks):
@@ -86,16 +88,16 @@ def generate(seed=0, train=60_000, test=10_000, quiet=True):
 def load(seed=0, cache_dir=None, quiet=False):
     """The 60,000 training and 10,000 test digits of `seed`, drawn once and then read from a file.
 
-    The file is in `cache_dir`, else $TFAE_CACHE_DIR, else tfae/ under $XDG_CACHE_HOME or ~/.cache. One
-    that is damaged is drawn again, and a folder that cannot be written is no obstacle: both are told
-    in a line on stderr unless `quiet`. Raises what `generate` raises.
+    The file is in `cache_dir`, else $TFAE_CACHE_DIR, else tfae/ under $XDG_CACHE_HOME or ~/.cache.
+    One that is damaged is drawn again, and a folder that cannot be written is no obstacle: both are
+    told in a line on stderr unless `quiet`. Raises what `generate` raises.
     """
     path = _cache_dir(cache_dir) / f"glyphs-v{VERSION}-seed{seed}.npz"
     try:
         return _read(path)
     except (FileNotFoundError, NotADirectoryError):
         pass
-    except Exception as error:  # noqa: BLE001 - damage can surface anywhere in zipfile or numpy
+    except Exception as error:  # damage can surface anywhere in zipfile or numpy
         _note(
             f"{path}: not a usable cache ({type(error).__name__}); drawing the digits again", quiet
         )
@@ -222,7 +224,7 @@ def _binary(values, bits):
 
 @lru_cache(maxsize=1)
 def _basis():
-    """What a map of the plane is a sum of, over the pixels: x, y, 1 and the cosines; [3 + K, 784]."""
+    """What a map of the plane is a sum of, by pixel: x, y, 1 and the cosines; [3 + K, 784]."""
     pixel = np.arange(SIDE) - (SIDE - 1) / 2
     waves = np.cos(np.pi * np.outer(np.arange(WAVES), np.arange(SIDE) + 0.5) / SIDE)  # [WAVES, 28]
     x, y = np.broadcast_to(pixel, (SIDE, SIDE)), np.broadcast_to(pixel[:, None], (SIDE, SIDE))
@@ -238,7 +240,7 @@ def _wave_decay():
 
 @lru_cache(maxsize=1)
 def _fields():
-    """Signed distances to every outline, in cells, positive inside; [faces * 10, 64, 64] float32."""
+    """Signed distances to the outlines, in cells, positive inside; [faces * 10, 64, 64] float32."""
     import matplotlib
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath

@@ -100,8 +100,8 @@ def fit_scaling(scale, rows, stack, loss):
         elif not _within((low, high), bounds):
             raise ConfigError(
                 f"the rows lie between {low:g} and {high:g}, which a {stack.activations[-1]} "
-                f"output with {loss} cannot give: use --scale minmax, or --output-activation linear "
-                "--loss mse"
+                f"output with {loss} cannot give: use --scale minmax, or --output-activation "
+                "linear --loss mse"
             )
     if scale == "standard" and bounds != (None, None):
         raise ConfigError(

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfae.data import idx, mnist, tables, tfds
 from tfae.errors import DataError
+from tfae.randomness import generator
 
 CHUNK_VALUES = 1 << 22  # values looked at or converted at a time: a few dozen MB
 MNIST_WIDTH = 784
@@ -180,8 +181,8 @@ def _source(parts, described, validation_fraction, seed, block_rows):
     else:
         if len(array) < 3:
             raise DataError(
-                f"{origin}: holds {_counted(len(array))}; at least 3 are needed, 2 to train on and 1 "
-                "to validate with"
+                f"{origin}: holds {_counted(len(array))}; at least 3 are needed, 2 to train on and "
+                "1 to validate with"
             )
         train, validation = _split(array, validation_fraction, seed)
         if not _stays_on_disk(array, block_rows):
@@ -195,7 +196,7 @@ def _split(array, fraction, seed):
     """Training and validation rows, disjoint, together all, each in the file's order."""
     count = len(array)
     held = min(max(1, round(count * fraction)), count - 2)
-    order = np.random.Generator(np.random.PCG64(seed)).permutation(count)
+    order = generator(seed, "split").permutation(count)
     return RowsOnDisk(array, np.sort(order[held:])), RowsOnDisk(array, np.sort(order[:held]))
 
 
@@ -262,8 +263,8 @@ def _check_finite(array, where):
             first = part.start + bad[0]
     if count:
         raise DataError(
-            f"{where}: NaN, infinity or a value too large for float32 in {_counted(count)}, first in "
-            f"row {first} (counted from 0); drop or repair them"
+            f"{where}: NaN, infinity or a value too large for float32 in {_counted(count)}, first "
+            f"in row {first} (counted from 0); drop or repair them"
         )
 
 

@@ -1,0 +1,27 @@
+"""The model: its initial weights are Keras', and codes are what the encoder alone gives."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfae.model import Autoencoder
+from tfae.spec import Stack
+
+
+@pytest.mark.parametrize("seed", [0, 1, 12345])
+def test_initial_weights_are_those_of_keras_with_the_same_seed(seed):
+    stack = Stack.mirrored(50, (20, 7))
+    keras.utils.set_random_seed(seed)
+    layers = [keras.layers.Dense(width) for width in stack.widths[1:]]
+    twin = keras.Sequential([keras.Input((50,)), *layers])
+    for ours, theirs in zip(Autoencoder(stack, seed=seed).params, twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_decoding_the_codes_is_reconstructing():
+    model = Autoencoder(Stack.mirrored(50, (20, 7)))
+    rows = tf.constant(np.random.default_rng(0).random((9, 50)).astype(np.float32))
+    codes = model.encode(rows)
+    assert codes.shape == (9, 7)
+    np.testing.assert_array_equal(model.decode(codes), model.reconstruct(rows))

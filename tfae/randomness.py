@@ -1,0 +1,19 @@
+"""Random numbers that follow from a seed, a purpose and counters, never from what was drawn before.
+
+A resumed run, another engine or another machine therefore draws what the first one would have.
+"""
+
+import numpy as np
+
+_STREAMS = {"order": 0, "split": 1}
+
+
+def generator(seed, purpose, *counters):
+    """A numpy Generator of its own for this seed, purpose and counters.
+
+    Args:
+        seed: The run's seed.
+        purpose: "order" or "split".
+        *counters: Non-negative ints, such as an epoch and a block.
+    """
+    return np.random.default_rng([seed, _STREAMS[purpose], *counters])
