@@ -19,7 +19,7 @@ ADAM = ["--optimizer", "adam"]
 OPTIONS = {
     "float32": [*ADAM, "--schedule", "cosine"],
     "float16 with early stopping": [
-        *(*ADAM, "--precision", "mixed_float16", "--patience", "150"),
+        *(*ADAM, "--precision", "mixed_float16", "--patience", "100"),
     ],
 }
 
@@ -32,20 +32,11 @@ def rows_file(byte_rows, tmp_path):
 
 
 def arguments(rows_file, work, options, epochs):
-    """A small run that checkpoints every other epoch."""
+    """A small run that checkpoints every fourth epoch."""
     return [
         *("--dataset", str(rows_file), "--workdir", str(work), "--layers", "8"),
-        *(
-            "--batch-size",
-            "50",
-            "--learning-rate",
-            "0.01",
-            "--epochs",
-            str(epochs),
-            "--checkpoint-every",
-            "2",
-            *options,
-        ),
+        *("--batch-size", "50", "--learning-rate", "0.01", "--epochs", str(epochs)),
+        *("--checkpoint-every", "4", *options),
     ]
 
 
@@ -87,7 +78,7 @@ def wait_for(process, text):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_ctrl_c_saves_and_resume_is_bit_identical(name, rows_file, tmp_path):
-    options, epochs = OPTIONS[name], 150
+    options, epochs = OPTIONS[name], 100
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main([*arguments(rows_file, whole, options, epochs), "--quiet"]) == 0
 
@@ -107,7 +98,7 @@ def test_ctrl_c_saves_and_resume_is_bit_identical(name, rows_file, tmp_path):
 
 
 def test_a_killed_run_resumes_from_its_last_checkpoint_bit_identically(rows_file, tmp_path):
-    options, epochs = OPTIONS["float32"], 150
+    options, epochs = OPTIONS["float32"], 100
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main([*arguments(rows_file, whole, options, epochs), "--quiet"]) == 0
     process = start(arguments(rows_file, parts, options, epochs))

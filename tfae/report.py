@@ -62,8 +62,9 @@ def write_report(workdir):
         examples["worst"], examples["worst_rebuilt"], image_shape, worst_title, labels
     )
 
-    write_whole(workdir.loss_plot, loss_plot.savefig)
-    write_whole(workdir.reconstructions_plot, pairs.savefig)
+    loss_plot, pairs, worst = map(_png, (loss_plot, pairs, worst))
+    write_whole(workdir.loss_plot, lambda path: path.write_bytes(loss_plot))
+    write_whole(workdir.reconstructions_plot, lambda path: path.write_bytes(pairs))
     write_text(workdir.report, _page(title, facts, config, history, loss_plot, pairs, worst))
     return workdir.report
 
@@ -89,32 +90,57 @@ def plot_losses(history, loss, title):
 
 
 def plot_pairs(rows, rebuilt, image_shape, title, labels=None):
-    """Rows over their reconstructions, as a matplotlib Figure.
+    """Rows beside their reconstructions, as a matplotlib Figure.
 
     Args:
         rows: [n, D] float32 in scaled units.
         rebuilt: [n, D], their reconstructions.
-        image_shape: (h, w) or (h, w, c) of images from 0 to 1; None draws each row as a curve.
+        image_shape: (h, w) or (h, w, c) of images from 0 to 1, drawn above each other; None draws
+            a row and its reconstruction as two curves.
         title: Of the figure.
         labels: A text below each pair.
     """
-    figure = Figure(figsize=(1.05 * max(len(rows), 7), 2.9), dpi=120, layout="constrained")
+    figure = Figure(figsize=(1.05 * max(len(rows), 7), 2.7), dpi=120, layout="constrained")
     figure.suptitle(title, fontsize=10)
-    axes = figure.subplots(2, len(rows), squeeze=False)
-    for column, pair in enumerate(zip(rows, rebuilt, strict=True)):
-        for axis, row in zip(axes[:, column], pair, strict=True):
-            if image_shape:
-                image = np.clip(row.reshape(image_shape), 0.0, 1.0).squeeze()
-                axis.imshow(image, cmap="gray", vmin=0.0, vmax=1.0)
-            else:
-                axis.plot(row, TRAIN_COLOUR, linewidth=0.8, marker="." if len(row) < 40 else None)
-                axis.set_ylim(min(map(np.min, pair)) - 0.1, max(map(np.max, pair)) + 0.1)
-            axis.set(xticks=[], yticks=[])
-        if labels:
-            axes[1, column].set_xlabel(labels[column], fontsize=7)
-    for axis, name in zip(axes[:, 0], ("original", "rebuilt"), strict=True):
-        axis.set_ylabel(name, fontsize=9)
+    if image_shape:
+        _draw_images(figure.subplots(), rows, rebuilt, image_shape, labels)
+    else:
+        _draw_curves(figure.subplots(1, len(rows), squeeze=False)[0], rows, rebuilt, labels)
     return figure
+
+
+def _draw_images(axes, rows, rebuilt, image_shape, labels):
+    """All images as one mosaic: an axes each would take twenty times as long."""
+    height, width = image_shape[:2]
+    gap = max(width // 14, 1)
+    mosaic = np.ones((2 * height + gap, len(rows) * (width + gap) - gap, *image_shape[2:]))
+    for line, images in enumerate((rows, rebuilt)):
+        for column, image in enumerate(images.reshape(-1, *image_shape)):
+            top, left = line * (height + gap), column * (width + gap)
+            mosaic[top : top + height, left : left + width] = np.clip(image, 0.0, 1.0)
+    if mosaic.ndim == 3 and mosaic.shape[2] == 1:
+        mosaic = mosaic[:, :, 0]
+    axes.imshow(mosaic, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+    middles = width / 2 - 0.5 + np.arange(len(rows)) * (width + gap)
+    axes.set_xticks(middles if labels else [], labels or [], fontsize=7)
+    axes.set_yticks(
+        [height / 2 - 0.5, 1.5 * height + gap - 0.5], ["original", "rebuilt"], fontsize=9
+    )
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _draw_curves(all_axes, rows, rebuilt, labels):
+    marker = "." if rows.shape[1] < 40 else None
+    for number, (axes, *pair) in enumerate(zip(all_axes, rows, rebuilt, strict=True)):
+        axes.plot(pair[0], TRAIN_COLOUR, linewidth=1, marker=marker, label="original")
+        axes.plot(pair[1], VALIDATION_COLOUR, linewidth=1, marker=marker, label="rebuilt")
+        axes.set(xticks=[], yticks=[], xlabel=labels[number] if labels else "")
+        axes.xaxis.label.set_fontsize(7)
+        axes.spines[["top", "right"]].set_visible(False)
+    all_axes[0].figure.legend(
+        *all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8
+    )
 
 
 _STYLE = """
@@ -175,10 +201,14 @@ def _page(title, facts, config, history, loss_plot, pairs, worst):
 """
 
 
-def _image(figure, description):
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    data = base64.b64encode(png.getvalue()).decode()
+def _png(figure):
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _image(png, description):
+    data = base64.b64encode(png).decode()
     return f'<img alt="{description}" src="data:image/png;base64,{data}">'
 
 
