@@ -93,11 +93,9 @@ def test_a_report_of_no_run_is_one_line(tmp_path, capsys):
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status"), [(["--help"], 0), (["dance"], 2), (["report"], 2)]
-)
-def test_the_verbs(arguments, status, capsys):
-    assert tfae_main(arguments) == status
-    assert (
-        "train" in (captured := capsys.readouterr()).out or "dance" in captured.err or status == 2
-    )
+def test_the_verbs(capsys):
+    assert tfae_main(["--help"]) == 0
+    assert "train" in capsys.readouterr().out
+    for wrong in ("dance", "report"):
+        assert tfae_main([wrong]) == 2
+        assert f"{wrong!r} is no verb" in capsys.readouterr().err

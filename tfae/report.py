@@ -51,7 +51,7 @@ def write_report(workdir):
 
     title = f"{facts['dataset']['title']}, {facts['layers']}"
     loss_plot = plot_losses(history, config.loss, f"{title}, {config.optimizer}")
-    pair_title = f"{title}: validation rows, and below each its reconstruction"
+    pair_title = f"{title}: validation rows and their reconstructions"
     pairs = plot_pairs(examples["examples"], examples["rebuilt"], image_shape, pair_title)
     labels = [
         f"row {index}\n{mse:.4f}"
