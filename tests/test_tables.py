@@ -174,10 +174,8 @@ def test_parquet_of_lists_in_many_row_groups(tmp_path):
             {"v": pa.array([[1, 2], [3, None]], pa.list_(pa.int32(), 2))},
             "column 'v' has an empty cell in row 1 (counted from 0)",
         ),
-        (
-            {"v": pa.array([[1, 2], None], pa.list_(pa.int32(), 2))},
-            "column 'v' has an empty cell in row 1 (counted from 0)",
-        ),
+        # pyarrow before 24 cannot read such a column, and is quoted; later ones can.
+        ({"v": pa.array([[1, 2], None], pa.list_(pa.int32(), 2))}, "a.parquet: "),
     ],
 )
 def test_parquet_refusals(tmp_path, columns, message):
