@@ -263,3 +263,17 @@ def test_tensorboard_files_hold_the_losses(rows_file, tmp_path):
 def test_the_package_alone_does_not_import_tensorflow():
     code = "import sys, tfae, tfae.train; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_missing_tensorboard_is_said_before_anything_is_written(rows_file, tmp_path):
+    """In a process that cannot import it: the tests' own environment has it."""
+    code = (
+        "import sys, importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'tensorboard' else find(name, *a)\n"
+        "from tfae.train import main; sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["--dataset", str(rows_file), "--workdir", "run", "--tensorboard", "--quiet"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.endswith("pip install 'tfae[tensorboard]'\n")
+    assert not (tmp_path / "run").exists()

@@ -1,5 +1,6 @@
 """What happens between two epochs: progress, history, stopping, checkpoints, TensorBoard."""
 
+import importlib.util
 import math
 import signal
 import sys
@@ -210,22 +211,21 @@ class TensorBoard(Callback):
         model: The `Autoencoder`.
         rows: [n, D] tensor, the images to rebuild.
         image_shape: Of a row, (h, w) or (h, w, c), or None for rows that are no images.
-
-    Raises:
-        TrainingError: The package tensorboard is not installed.
     """
 
     def __init__(self, directory, model, rows, image_shape):
-        try:
-            import tensorboard  # noqa: F401 - tf.summary needs it but does not bring it
-        except ImportError:
-            raise TrainingError(
-                "--tensorboard needs the package tensorboard: pip install 'tfae[tensorboard]'"
-            ) from None
         self._writer = tf.summary.create_file_writer(str(directory))
         self._model = model
         self._rows = rows
         self._image_shape = image_shape
+
+    @staticmethod
+    def check_installed():
+        """Raise TrainingError where the package is missing: TensorFlow needs it, but brings none."""
+        if importlib.util.find_spec("tensorboard") is None:
+            raise TrainingError(
+                "--tensorboard needs the package tensorboard: pip install 'tfae[tensorboard]'"
+            )
 
     def epoch_end(self, trainer, record):
         """Write the epoch's numbers and pictures."""

@@ -40,6 +40,8 @@ class Run:
     """
 
     def __init__(self, config, source, stack, scaling):
+        if config.tensorboard:
+            TensorBoard.check_installed()
         self.config = config
         self.model = Autoencoder(stack, scaling, config.seed)
         self.engine, reason = make_engine(config, self.model, source.train.shape[0])

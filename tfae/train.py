@@ -31,7 +31,8 @@ def main(argv=None, prog="python -m tfae.train"):
         return getattr(error, "exit_status", 1)
     except KeyboardInterrupt:
         print(
-            "tfae: interrupted at once; --resume goes on from the last checkpoint", file=sys.stderr
+            "tfae: interrupted; --resume goes on from the last checkpoint, where there is one",
+            file=sys.stderr,
         )
         return INTERRUPTED
 
