@@ -34,6 +34,7 @@ def main():
     options = parser.parse_args()
     if options.quick:
         options.epochs, options.turns = 3, 1
+        print("quick: 3 epochs, most of which is start-up and compiling; no figure to quote")
 
     source = load(options.dataset, options.data_dir)
     runs = {"tfae": [], "keras": []}
@@ -46,26 +47,26 @@ def main():
                 runs[name].append(_run([*command, str(work)], work))
                 print(f"turn {turn + 1}  {name:6} {_describe(runs[name][-1])}", flush=True)
 
-    results = [_result(name, runs[name]) for name in runs]
+    results = [_result(name, runs[name], source.train.shape[0]) for name in runs]
     work = {
         "dataset": source.title,
         "rows": source.train.shape[0],
         "validation_rows": len(source.validation),
-        "layers": "784-32-784",
+        "layers": f"{source.train.shape[1]}-32-{source.train.shape[1]}",
         "optimizer": "adadelta, learning rate 1.0",
         "batch_size": 256,
         "epochs": options.epochs,
         "turns": options.turns,
     }
+    losses = [result["final_loss"] for result in results]
+    if abs(losses[0] / losses[1] - 1) > LOSS_RTOL:
+        sys.exit(f"the validation losses {losses} differ by more than {LOSS_RTOL:.0%}: no times")
     _print_table(results, work)
     if options.json:
         from tfae.environment import describe_environment
 
         document = {"environment": describe_environment(), "work": work, "results": results}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
-    losses = [result["final_loss"] for result in results]
-    if abs(losses[0] / losses[1] - 1) > LOSS_RTOL:
-        sys.exit(f"the validation losses {losses} differ by more than {LOSS_RTOL:.0%}: no times")
 
 
 def _commands(rows, epochs):
@@ -88,9 +89,14 @@ def _run(command, work):
         trained = json.loads((work / "times.json").read_text())
     else:
         facts = json.loads((work / "run.json").read_text())
-        trained = {"train_s": facts["train_s"], **facts["final"]}
+        history = (work / "history.jsonl").read_text().splitlines()
+        epoch_s = [json.loads(line)["epoch_s"] for line in history]
+        trained = {"train_s": facts["train_s"], "epoch_s": epoch_s, **facts["final"]}
+    first_s, *epochs_s = trained["epoch_s"]
     return {
         "wall_s": wall_s,
+        "epoch_s": statistics.median(epochs_s),
+        "compile_s": first_s - statistics.median(epochs_s),
         "cpu_s": usage.ru_utime + usage.ru_stime,
         "train_s": trained["train_s"],
         "peak_memory_gb": usage.ru_maxrss * 1024 / 1e9,
@@ -98,7 +104,8 @@ def _run(command, work):
     }
 
 
-def _result(name, runs):
+def _result(name, runs, rows):
+    """One line of the results; `epoch_s` is training alone, of the epochs after the first."""
     spread = {
         key: {
             "median": statistics.median(run[key] for run in runs),
@@ -106,13 +113,14 @@ def _result(name, runs):
             "max": max(run[key] for run in runs),
             "runs": [run[key] for run in runs],
         }
-        for key in ("wall_s", "cpu_s", "train_s", "peak_memory_gb")
+        for key in ("wall_s", "cpu_s", "train_s", "epoch_s", "compile_s", "peak_memory_gb")
     }
     return {
         "name": name,
         "engine": "xla" if name == "tfae" else "fit",
         "precision": "float32",
         "final_loss": statistics.median(run["val_loss"] for run in runs),
+        "rows_per_s": rows / spread["epoch_s"]["median"],
         **spread,
     }
 
@@ -125,7 +133,7 @@ def _describe(run):
 
 
 def _print_table(results, work):
-    print(f"\n{work['dataset']}, {work['epochs']} epochs, median of {work['turns']} turns")
+    print(f"\n{work['dataset']}, {work['epochs']} epochs, median of {work['turns']} run(s) each")
     print(f"{'':8}{'whole command':>15}{'training':>12}{'processor':>12}{'memory':>10}{'loss':>9}")
     for result in results:
         print(

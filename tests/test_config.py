@@ -52,6 +52,7 @@ def test_every_field_is_a_flag():
         "layers": "128,64",
         "learning_rate": "0.5",
         "validation_fraction": "0.2",
+        "momentum": "0.5",
     }
     for field in dataclasses.fields(TrainConfig):
         default = getattr(TrainConfig(), field.name)
@@ -78,8 +79,14 @@ def test_flags_that_are_not_given_leave_no_value():
         ({"learning_rate": -1.0}, "--learning-rate is -1.0; it must be above 0"),
         ({"learning_rate": float("nan")}, "--learning-rate is nan; it must be a finite"),
         ({"validation_fraction": 1.0}, "--validation-fraction is 1.0; it must lie between 0 and 1"),
-        ({"layers": (0,)}, "--layers is 0; each width must be at least 1"),
+        ({"layers": (0,)}, "--layers is 0; each width must be from 1 to"),
         ({"layers": ()}, "--layers"),
+        ({"layers": (2.5,)}, "--layers is .* not of the type"),
+        ({"batch_size": "8"}, "--batch-size is '8', which is not of the type"),
+        ({"epochs": True}, "--epochs is True, which is not of the type"),
+        ({"epochs": 10**20}, "--epochs is 10+; it must be at most"),
+        ({"optimizer": "sgd", "momentum": 5.0}, "--momentum is 5.0; it must be at most 1"),
+        ({"workdir": ""}, "--workdir is empty"),
         ({"optimizer": "adamw"}, "--optimizer is 'adamw'; choose one of adadelta, adam, sgd"),
         ({"output_activation": "linear"}, "needs --output-activation sigmoid, not linear"),
         ({"momentum": 0.9}, "--momentum and --nesterov are for --optimizer sgd"),

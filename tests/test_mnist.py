@@ -103,8 +103,9 @@ def test_auto_says_which_data_dir_it_passed_over(tmp_path, home):
 def test_a_data_dir_without_mnist(tmp_path, home):
     write_npz(home / ".keras/datasets/mnist.npz", 10)
     (tmp_path / "empty").mkdir()
-    message = refusal("mnist", str(tmp_path / "empty"))
-    assert message.startswith(f"--data-dir {tmp_path}/empty: holds none of {TRAIN} and {TEST}")
+    source = sources.load("mnist", str(tmp_path / "empty"))
+    assert source.origin.startswith("Keras' cache")
+    assert source.reason == f"no IDX files, mnist.npz or TFDS copy in --data-dir {tmp_path}/empty"
     assert "does not exist" in refusal("mnist", str(tmp_path / "nowhere"))
     file = tmp_path / "file"
     file.touch()

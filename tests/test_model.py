@@ -19,6 +19,17 @@ def test_initial_weights_are_those_of_keras_with_the_same_seed(seed):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_images_are_flattened_and_other_widths_refused():
+    model = Autoencoder(Stack.mirrored(12, (5,)))
+    rows = np.arange(24, dtype=np.uint8).reshape(2, 12)
+    np.testing.assert_array_equal(model.encode(rows.reshape(2, 3, 4)), model.encode(rows))
+    for wrong in (rows[:, :7], rows[0]):
+        with pytest.raises(ValueError, match=r"rows must have the shape \[N, 12\], got"):
+            model.encode(wrong)
+    with pytest.raises(ValueError, match=r"codes must have the shape \[N, 5\], got"):
+        model.decode(np.zeros((2, 12), np.float32))
+
+
 def test_decoding_the_codes_is_reconstructing():
     model = Autoencoder(Stack.mirrored(50, (20, 7)))
     rows = tf.constant(np.random.default_rng(0).random((9, 50)).astype(np.float32))

@@ -59,7 +59,7 @@ def test_a_run_leaves_all_that_it_promises(rows_file, tmp_path, capsys):
     facts = json.loads((work / "run.json").read_text())
     assert facts["status"] == "done"
     assert facts["dataset"]["name"] == "blobs"
-    assert facts["dataset"]["rows"], facts["dataset"]["validation_rows"] == (540, 60)
+    assert (facts["dataset"]["rows"], facts["dataset"]["validation_rows"]) == (540, 60)
     assert facts["engine"]["name"] == "xla"
     assert facts["final"]["val_loss"] == history[2]["val_loss"]
     assert facts["skipped_steps"] == 0
@@ -114,11 +114,14 @@ def test_blocks_from_disk_learn_as_resident_rows_do(rows_file, tmp_path):
 
 
 def test_help_answers_at_once():
-    begin = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "tfae.train", "--help"], capture_output=True, text=True
-    )
-    assert time.perf_counter() - begin < 0.5
+    seconds = []
+    for _ in range(3):  # the best of three: the machine may be busy with something else
+        begin = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "tfae.train", "--help"], capture_output=True, text=True
+        )
+        seconds.append(time.perf_counter() - begin)
+    assert min(seconds) < 0.5
     assert done.returncode == 0
     for flag in ("--dataset", "--layers", "--resume", "--precision"):
         assert flag in done.stdout

@@ -21,8 +21,11 @@ def main(argv=None):
         from tfae.train import main as train
 
         return train(arguments, prog="tfae train")
-    if verb == "report" and len(arguments) == 1:
+    if verb == "report" and len(arguments) == 1 and not arguments[0].startswith("-"):
         return _report(arguments[0])
+    if verb == "report":
+        print("tfae: usage: tfae report DIR, the work directory of a run", file=sys.stderr)
+        return 2
     print(
         f"tfae: {' '.join([verb, *arguments])!r} is no verb of tfae's (see --help)", file=sys.stderr
     )

@@ -28,12 +28,10 @@ def load(path):
     if not path.exists():
         raise DataError(f"{path} does not exist; give a work directory or a .keras file")
 
-    import keras
-
-    from tfae.keras_bridge import from_keras
+    from tfae.keras_bridge import load_keras
 
     try:
-        return from_keras(keras.saving.load_model(path, compile=False))
+        return load_keras(path)
     except (ValueError, OSError, KeyError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{path} is no model that tfae wrote: {reason}") from None

@@ -1,9 +1,12 @@
 """What happens between two epochs: progress, history, stopping, checkpoints, TensorBoard."""
 
+import contextlib
 import importlib.util
 import math
+import os
 import signal
-import sys
+import socket
+import threading
 
 import tensorflow as tf
 
@@ -45,9 +48,10 @@ class CallbackList(Callback):
             callback.epoch_end(trainer, record)
 
     def train_end(self, trainer):
-        """Tell each."""
-        for callback in self._callbacks:
-            callback.train_end(trainer)
+        """Tell each, even if one before it raises."""
+        with contextlib.ExitStack() as stack:
+            for callback in reversed(self._callbacks):
+                stack.callback(callback.train_end, trainer)
 
 
 class LossGuard(Callback):
@@ -60,36 +64,38 @@ class LossGuard(Callback):
         warn: Called with the warning's line.
     """
 
-    EPOCHS_TO_LEARN = 2
-    NEAR = 0.05  # of ln 2, relative; MNIST is below half of ln 2 after one epoch that learns
+    STEPS_TO_LEARN = 400  # a model that learns has left ln 2 well before
+    NEAR = 0.02  # of ln 2, relative; rows around 1/2 may rightly end 5 % below it
 
     def __init__(self, loss, optimizer, learning_rate, warn):
         self._cross_entropy = loss == "binary_crossentropy"
         self._optimizer = optimizer
         self._learning_rate = learning_rate
         self._warn = warn
+        self._warned = False
 
     def epoch_end(self, trainer, record):
         """Look at the losses."""
         for name in ("loss", "val_loss"):
             if not math.isfinite(record[name]):
                 raise TrainingError(
-                    f"{name} is {record[name]} in epoch {record['epoch']}: lower --learning-rate "
-                    f"(now {self._learning_rate:g}) or set --clip-norm 1; the last checkpoint "
-                    "is from before"
+                    f"{name} is {record[name]} in epoch {record['epoch']}: start again with a "
+                    f"lower --learning-rate (now {self._learning_rate:g}), or with --clip-norm 1"
                 )
+        last = record["epoch"] == trainer.epochs
+        late = last or int(trainer.engine.state.step) >= self.STEPS_TO_LEARN
         near_ln2 = abs(record["val_loss"] - LN2) < self.NEAR * LN2
-        if self._cross_entropy and near_ln2 and record["epoch"] == self.EPOCHS_TO_LEARN:
-            advice = (
-                "Adadelta wants --learning-rate 1.0"
-                if self._optimizer == "adadelta" and self._learning_rate < 0.1
-                else "raise --learning-rate"
-            )
+        if self._cross_entropy and near_ln2 and late and not self._warned:
+            self._warned = True
             self._warn(
-                f"the loss is {record['val_loss']:.4f}, near ln 2 = 0.6931, which is what a "
-                f"model that has learnt nothing gets. The learning rate is "
-                f"{self._learning_rate:g}; {advice}."
+                f"the loss is {record['val_loss']:.4f} after epoch {record['epoch']}, near ln 2 = "
+                f"0.6931, which is what a model that has learnt nothing gets; {self._advice()}"
             )
+
+    def _advice(self):
+        if self._optimizer == "adadelta" and self._learning_rate < 0.1:
+            return f"Adadelta wants --learning-rate 1.0, not {self._learning_rate:g}"
+        return f"train for more --epochs, or raise --learning-rate (now {self._learning_rate:g})"
 
 
 class History(Callback):
@@ -128,6 +134,10 @@ class EarlyStopping(tf.Module, Callback):
         self.best_loss = tf.Variable(math.inf, dtype=tf.float64)
         self.best_epoch = tf.Variable(0, dtype=tf.int64)
 
+    def train_begin(self, trainer):
+        """A resumed run may have been stopped after its last epoch already."""
+        self._stop_if_due(trainer)
+
     def epoch_end(self, trainer, record):
         """Keep the weights of a better epoch, or end the run."""
         if record["val_loss"] < float(self.best_loss):
@@ -135,10 +145,13 @@ class EarlyStopping(tf.Module, Callback):
             self.best_epoch.assign(record["epoch"])
             for best, param in zip(self.best_params, self._read(), strict=True):
                 best.assign(param)
-        elif record["epoch"] - int(self.best_epoch) >= self._patience:
+        self._stop_if_due(trainer)
+
+    def _stop_if_due(self, trainer):
+        best = int(self.best_epoch)
+        if best and trainer.epoch - best >= self._patience:
             trainer.stop(
-                f"no better validation loss for {self._patience} epochs since epoch "
-                f"{int(self.best_epoch)}"
+                f"no better validation loss for {self._patience} epochs since epoch {best}"
             )
 
     def restore_best(self):
@@ -172,35 +185,56 @@ class SaveCheckpoints(Callback):
 class StopOnSignal(Callback):
     """Ends the run after the epoch in which Ctrl-C (or a polite kill) came; a second one at once.
 
+    An epoch is one call into compiled code, in which no Python handler runs. A thread therefore
+    hears the signals, through the file descriptor that the interpreter writes each of them to.
+
     Attributes:
-        received: The signal's number, or None.
+        received: The first signal's number, or None.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    EXIT_STATUS = 130
 
     def __init__(self):
         self.received = None
-        self._previous = {}
 
     def train_begin(self, trainer):
         """Take over the signals."""
-        self._previous = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        ear, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
+        self._earlier_fd = signal.set_wakeup_fd(self._mouth.fileno())
+        self._earlier = {number: signal.signal(number, _ignore) for number in self.SIGNALS}
+        self._thread = threading.Thread(target=self._listen, args=(ear,), daemon=True)
+        self._thread.start()
 
     def epoch_end(self, trainer, record):
-        """End the run if one came."""
-        if self.received:
+        """End the run if a signal came, unless it ends here anyway."""
+        if self.received and record["epoch"] < trainer.epochs:
             trainer.stop("interrupted")
 
     def train_end(self, trainer):
         """Give the signals back."""
-        for number, handler in self._previous.items():
+        for number, handler in self._earlier.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._earlier_fd)
+        self._mouth.close()
+        self._thread.join()
 
-    def _note(self, number, frame):
-        if self.received:
-            raise KeyboardInterrupt
-        self.received = number
-        print("\nstopping after this epoch; once more to stop at once", file=sys.stderr)
+    def _listen(self, ear):
+        with ear:
+            while number := ear.recv(1):
+                if number[0] not in self.SIGNALS:
+                    continue
+                if self.received:
+                    # Checkpoints are written whole or not at all, so nothing is lost by this.
+                    os.write(2, b"stopped; --resume goes on from the last checkpoint, if any\n")
+                    os._exit(self.EXIT_STATUS)
+                self.received = number[0]
+                os.write(2, b"stopping after this epoch; once more to stop at once\n")
+
+
+def _ignore(number, frame):
+    """The thread has heard it."""
 
 
 class TensorBoard(Callback):
@@ -221,7 +255,7 @@ class TensorBoard(Callback):
 
     @staticmethod
     def check_installed():
-        """Raise TrainingError where the package is missing: TensorFlow needs it, but brings none."""
+        """Raise TrainingError where the package is missing, which TensorFlow does not bring."""
         if importlib.util.find_spec("tensorboard") is None:
             raise TrainingError(
                 "--tensorboard needs the package tensorboard: pip install 'tfae[tensorboard]'"

@@ -38,7 +38,14 @@ class Checkpoints:
         partial = self._directory / f".epoch-{epoch:06d}.partial"
         remove(partial)
         partial.mkdir(parents=True)
-        self._checkpoint.write(str(partial / "state"))
+        try:
+            self._checkpoint.write(str(partial / "state"))
+        except tf.errors.OpError as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(
+                f"the checkpoint {final} cannot be written ({reason}): make room on the disk, and "
+                "--resume goes on from the one before it"
+            ) from None
         for file in partial.iterdir():
             _flush(file)
         os.replace(partial, final)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tfae.errors import ConfigError
 from tfae.spec import ACTIVATIONS
 
+MAX_WIDTH = 1_000_000  # far beyond what fits in memory beside its slots
 ENGINES = ("auto", "xla")
 LOSSES = ("binary_crossentropy", "mse", "mae", "huber")
 OPTIMIZERS = ("adadelta", "adam", "sgd")
@@ -21,7 +22,12 @@ DEFAULT_LEARNING_RATES = {"adadelta": 1.0, "adam": 0.001, "sgd": 0.01}
 
 def _widths(text):
     """`128,64,32` as a tuple of widths."""
-    return tuple(int(width) for width in text.split(","))
+    try:
+        return tuple(int(width) for width in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no list of widths such as 128,64,32"
+        ) from None
 
 
 def _option(default, help, **metadata):
@@ -75,14 +81,14 @@ class TrainConfig:
     schedule: str = _option(
         "constant", "how the learning rate changes over the run", choices=SCHEDULES
     )
-    momentum: float = _option(0.0, "of sgd", minimum=0.0)
+    momentum: float = _option(0.0, "of sgd", minimum=0.0, maximum=1.0)
     nesterov: bool = _option(False, "Nesterov's form of sgd's momentum")
     weight_decay: float = _option(0.0, "decoupled from the gradient, as in AdamW", minimum=0.0)
     clip_norm: float = _option(
         0.0, "largest global norm of the gradients; 0: no limit", minimum=0.0
     )
-    epochs: int = _option(50, "how often every row is trained on", minimum=1)
-    batch_size: int = _option(256, "rows a step", minimum=1)
+    epochs: int = _option(50, "how often every row is trained on", minimum=1, maximum=10**9)
+    batch_size: int = _option(256, "rows a step", minimum=1, maximum=10**9)
     precision: str = _option("float32", "of the matrix products' inputs", choices=PRECISIONS)
     engine: str = _option("auto", "what runs the epochs", choices=ENGINES)
     seed: int = _option(0, "of the initial weights, the order and the split", minimum=0)
@@ -101,8 +107,12 @@ class TrainConfig:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
-        if not self.layers or min(self.layers) < 1:
-            raise ConfigError(f"--layers is {shown(self.layers)}; each width must be at least 1")
+        if self.workdir == "":
+            raise ConfigError("--workdir is empty; name a directory, or leave the flag out")
+        if not self.layers or not 1 <= min(self.layers) <= max(self.layers) <= MAX_WIDTH:
+            raise ConfigError(
+                f"--layers is {shown(self.layers)}; each width must be from 1 to {MAX_WIDTH:,}"
+            )
         if self.learning_rate is None:
             rate = DEFAULT_LEARNING_RATES[self.optimizer]
             object.__setattr__(self, "learning_rate", rate)
@@ -136,19 +146,23 @@ class TrainConfig:
         unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise ConfigError(f"the configuration has the unknown fields {', '.join(unknown)}")
-        if "layers" in values:
+        if isinstance(values.get("layers"), list):
             values["layers"] = tuple(values["layers"])
         return cls(**values)
 
 
 def _check(field, value):
     flag, limits = flag_of(field.name), field.metadata
-    if value is None:
+    if value is None and field.default is None:
         return
+    if not _is_of_type(value, field.type):
+        raise ConfigError(f"{flag} is {value!r}, which is not of the type that it needs")
     if "choices" in limits and value not in limits["choices"]:
         raise ConfigError(f"{flag} is {value!r}; choose one of {', '.join(limits['choices'])}")
     if isinstance(value, float) and not abs(value) < float("inf"):
         raise ConfigError(f"{flag} is {value}; it must be a finite number")
+    if "maximum" in limits and value > limits["maximum"]:
+        raise ConfigError(f"{flag} is {value}; it must be at most {limits['maximum']}")
     if "minimum" in limits and value < limits["minimum"]:
         raise ConfigError(f"{flag} is {value}; it must be at least {limits['minimum']}")
     if "above" in limits and not value > limits["above"]:
@@ -156,6 +170,23 @@ def _check(field, value):
     if "between" in limits and not limits["between"][0] < value < limits["between"][1]:
         low, high = limits["between"]
         raise ConfigError(f"{flag} is {value}; it must lie between {low:g} and {high:g}")
+
+
+# What a field of each annotation may hold; exact types, since True is an int to isinstance.
+_TYPES = {
+    bool: (bool,),
+    int: (int,),
+    float: (int, float),
+    float | None: (int, float),
+    str: (str,),
+    str | None: (str,),
+}
+
+
+def _is_of_type(value, annotation):
+    if annotation in _TYPES:
+        return type(value) in _TYPES[annotation]
+    return isinstance(value, tuple) and all(type(width) is int for width in value)
 
 
 def flag_of(name):
@@ -184,7 +215,7 @@ def add_options(parser):
     """Add a flag for each field of `TrainConfig`; a flag that is not given leaves no value."""
     for field in dataclasses.fields(TrainConfig):
         spec = {"help": field.metadata["help"], "default": argparse.SUPPRESS, "dest": field.name}
-        if field.type in (bool, "bool"):
+        if field.type is bool:
             parser.add_argument(flag_of(field.name), action="store_true", **spec)
             continue
         if field.default is not None:
@@ -229,7 +260,9 @@ def parse_args(argv, prog):
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the run that --workdir holds"
     )
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print nothing but warnings and errors"
+    )
     given = vars(parser.parse_args(argv))
     return Invocation(
         resume=given.pop("resume"),

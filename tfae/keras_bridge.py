@@ -3,11 +3,12 @@
 import keras
 import numpy as np
 
-from tfae.data.scaling import Scaling
 from tfae.model import Autoencoder
+from tfae.scaling import Scaling
 from tfae.spec import ACTIVATIONS, Stack
 
 CODE_NAME = "code"
+SCALING_NAMES = ("center", "scale", "unscale")
 
 
 def to_keras(model):
@@ -19,7 +20,10 @@ def to_keras(model):
     stack, scaling = model.stack, model.scaling
     layers = [keras.Input((stack.features,), name="rows")]
     if scaling.center is not None:
-        layers.append(_normalization(scaling, name="scale"))
+        # Two layers, so that a column far from zero loses no digits; Keras' Normalization would
+        # hold a deviation below 1e-7 for 1e-7.
+        layers.append(keras.layers.Rescaling(1.0, (-scaling.center).tolist(), name="center"))
+        layers.append(keras.layers.Rescaling((1.0 / scaling.width).tolist(), name="scale"))
     for number, (width, activation) in enumerate(
         zip(stack.widths[1:], stack.activations, strict=True), start=1
     ):
@@ -28,7 +32,10 @@ def to_keras(model):
         )
         layers.append(dense)
     if scaling.center is not None:
-        layers.append(_normalization(scaling, name="unscale", invert=True))
+        unscale = keras.layers.Rescaling(
+            scaling.width.tolist(), scaling.center.tolist(), name="unscale"
+        )
+        layers.append(unscale)
     twin = keras.Sequential(layers, name="autoencoder")
     dense_layers = [layer for layer in twin.layers if isinstance(layer, keras.layers.Dense)]
     for layer, kernel, bias in zip(
@@ -48,17 +55,22 @@ def from_keras(twin):
     for layer in twin.layers:
         if isinstance(layer, keras.layers.Dense):
             dense.append(layer)
-        elif isinstance(layer, keras.layers.Normalization):
-            scaling = _scaling(layer)
+        elif isinstance(layer, keras.layers.Rescaling) and layer.name in SCALING_NAMES:
+            if layer.name == "unscale":
+                center, width = np.float32(layer.offset), np.float32(layer.scale)
+                scaling = Scaling("stored", center, width)
         else:
             raise ValueError(
                 f"layer {layer.name!r} is a {type(layer).__name__}; only Dense layers, with the "
-                "Normalization of a table around them, can be taken"
+                "Rescaling of a table around them, can be taken"
             )
     activations = tuple(keras.activations.serialize(layer.activation) for layer in dense)
     unknown = [name for name in activations if name not in ACTIVATIONS]
-    if unknown or any(layer.bias is None for layer in dense):
-        raise ValueError("every layer needs a bias and an activation of " + ", ".join(ACTIVATIONS))
+    if len(dense) < 2 or unknown or any(layer.bias is None for layer in dense):
+        raise ValueError(
+            "an autoencoder has two Dense layers or more, each with a bias and an activation of "
+            + ", ".join(ACTIVATIONS)
+        )
     widths = (dense[0].kernel.shape[0], *(layer.units for layer in dense))
     names = [layer.name for layer in dense]
     narrowest = int(np.argmin(widths[1:-1]))
@@ -81,16 +93,6 @@ def _layer_name(stack, number):
     )
 
 
-def _normalization(scaling, name, invert=False):
-    return keras.layers.Normalization(
-        mean=scaling.center, variance=np.square(scaling.width), invert=invert, name=name
-    )
-
-
-def _scaling(normalization):
-    """Back from a layer that `_normalization` made."""
-    mean, variance = (
-        np.asarray(keras.ops.convert_to_numpy(value)).reshape(-1)
-        for value in (normalization.mean, normalization.variance)
-    )
-    return Scaling("stored", mean, np.sqrt(variance))
+def load_keras(path):
+    """The `Autoencoder` of a .keras file. Raises what Keras does, and what `from_keras` does."""
+    return from_keras(keras.saving.load_model(path, compile=False))

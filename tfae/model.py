@@ -4,23 +4,8 @@ import random
 
 import tensorflow as tf
 
-from tfae.data.scaling import Scaling
-
-_ACTIVATIONS = {
-    "relu": tf.nn.relu,
-    "elu": tf.nn.elu,
-    "selu": tf.nn.selu,
-    "gelu": lambda x: tf.nn.gelu(x, approximate=False),
-    "silu": tf.nn.silu,
-    "tanh": tf.nn.tanh,
-    "sigmoid": tf.nn.sigmoid,
-    "linear": tf.identity,
-}
-
-
-def activate(name, pre_activations):
-    """The activation of that name, of float32 pre-activations of any shape."""
-    return _ACTIVATIONS[name](pre_activations)
+from tfae.activations import activate
+from tfae.scaling import Scaling
 
 
 def dense_stack(params, inputs, activations, matmul=tf.matmul):
@@ -77,22 +62,46 @@ class Autoencoder(tf.Module):
             self.params.append(tf.Variable(kernel, name=f"kernel_{layer}"))
             self.params.append(tf.Variable(tf.zeros(outputs), name=f"bias_{layer}"))
 
-    @tf.function(reduce_retracing=True)
     def encode(self, rows):
-        """Codes [N, Z] float32 of rows [N, D]."""
+        """Codes [N, Z] float32 of rows [N, D], or of images [N, h, w] or [N, h, w, c].
+
+        Raises:
+            ValueError: The rows have another width.
+        """
+        return self._encode(_as_matrix(rows, self.stack.features, "rows"))
+
+    def decode(self, codes):
+        """Rows [N, D] float32, in their own units, of codes [N, Z].
+
+        Raises:
+            ValueError: The codes have another width.
+        """
+        return self._decode(_as_matrix(codes, self.stack.code_size, "codes"))
+
+    def reconstruct(self, rows):
+        """Rows [N, D] float32, in their own units, rebuilt from what `encode` takes."""
+        return self.decode(self.encode(rows))
+
+    @tf.function(reduce_retracing=True)
+    def _encode(self, rows):
         return self._layers(scaled_inputs(rows, self.scaling), 0, self.stack.code_layer)
 
     @tf.function(reduce_retracing=True)
-    def decode(self, codes):
-        """Rows [N, D] float32, in their own units, of codes [N, Z]."""
+    def _decode(self, codes):
         last = len(self.stack.activations)
         return self.scaling.invert(self._layers(codes, self.stack.code_layer, last))
-
-    def reconstruct(self, rows):
-        """Rows [N, D] float32, in their own units, rebuilt from rows [N, D]."""
-        return self.decode(self.encode(rows))
 
     def _layers(self, inputs, first, last):
         activations = self.stack.activations[first:last]
         params = self.params[2 * first : 2 * last]
         return activate(activations[-1], dense_stack(params, inputs, activations))
+
+
+def _as_matrix(rows, width, name):
+    """The rows as a tensor [N, width]; images are flattened."""
+    rows = tf.convert_to_tensor(rows)
+    if rows.shape.rank > 2:
+        rows = tf.reshape(rows, (rows.shape[0], -1))
+    if rows.shape.rank != 2 or rows.shape[1] != width:
+        raise ValueError(f"{name} must have the shape [N, {width}], got {rows.shape}")
+    return rows

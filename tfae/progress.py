@@ -4,25 +4,28 @@ import sys
 import time
 
 from tfae.callbacks import Callback
+from tfae.console import say
 
 
 class PlainProgress(Callback):
     """A line an epoch."""
 
     def train_begin(self, trainer):
-        """Start the clock."""
-        self._first = trainer.epoch
-        self._begin = time.perf_counter()
+        """No epoch is behind."""
+        self._first = None
 
     def epoch_end(self, trainer, record):
         """Print the epoch's line."""
-        done = record["epoch"] - self._first
-        left_s = (time.perf_counter() - self._begin) / done * (trainer.epochs - record["epoch"])
+        left = ""
+        if self._first is None:  # it compiled, which the others will not
+            self._first, self._begin = record["epoch"], time.perf_counter()
+        else:
+            each_s = (time.perf_counter() - self._begin) / (record["epoch"] - self._first)
+            left = f"  {each_s * (trainer.epochs - record['epoch']):.0f} s left"
         width = len(str(trainer.epochs))
-        print(
+        say(
             f"epoch {record['epoch']:{width}}/{trainer.epochs}  {describe(record)}  "
-            f"{record['epoch_s']:.2f} s  {left_s:.0f} s left",
-            flush=True,
+            f"{record['epoch_s']:.2f} s{left}"
         )
 
 

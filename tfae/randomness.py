@@ -5,7 +5,7 @@ A resumed run, another engine or another machine therefore draws what the first 
 
 import numpy as np
 
-_STREAMS = {"order": 0, "split": 1}
+_STREAMS = {"order": 0, "blocks": 1, "split": 2}
 
 
 def generator(seed, purpose, *counters):
@@ -13,7 +13,7 @@ def generator(seed, purpose, *counters):
 
     Args:
         seed: The run's seed.
-        purpose: "order" or "split".
+        purpose: "order", "blocks" or "split".
         *counters: Non-negative ints, such as an epoch and a block.
     """
     return np.random.default_rng([seed, _STREAMS[purpose], *counters])

@@ -4,6 +4,8 @@ import base64
 import dataclasses
 import html
 import io
+import warnings
+import zipfile
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -39,14 +41,17 @@ def write_report(workdir):
         The path of the page.
 
     Raises:
-        DataError: The run has not finished.
+        DataError: The run has not finished, or examples.npz is damaged.
     """
     facts = workdir.read_run()
-    if facts.get("status") != "done":
-        raise DataError(f"{workdir.path} holds no finished run; --resume finishes one")
+    if "final" not in facts:
+        raise DataError(f"{workdir.path} holds no finished run")
     config, history = workdir.read_config(), workdir.read_history()
-    with np.load(workdir.examples, allow_pickle=False) as file:
-        examples = dict(file)
+    try:
+        with np.load(workdir.examples, allow_pickle=False) as file:
+            examples = dict(file)
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{workdir.examples} cannot be read: {error}") from None
     image_shape = tuple(examples.pop("image_shape")) or None
 
     title = f"{facts['dataset']['title']}, {facts['layers']}"
@@ -81,8 +86,10 @@ def plot_losses(history, loss, title):
         values = [record[key] for record in history]
         marker = "o" if len(values) == 1 else None
         axes.plot(epochs, values, colour, label=f"{label}, last {values[-1]:.4f}", marker=marker)
-    axes.set(title=title, xlabel="epoch", ylabel=loss.replace("_", " "))
+    axes.set(xlabel="epoch", ylabel=loss.replace("_", " "))
+    axes.set_title(title, parse_math=False)
     axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlim(left=1 if len(epochs) > 1 else None)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
@@ -101,7 +108,7 @@ def plot_pairs(rows, rebuilt, image_shape, title, labels=None):
         labels: A text below each pair.
     """
     figure = Figure(figsize=(1.05 * max(len(rows), 7), 2.7), dpi=120, layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, parse_math=False)
     if image_shape:
         _draw_images(figure.subplots(), rows, rebuilt, image_shape, labels)
     else:
@@ -113,14 +120,14 @@ def _draw_images(axes, rows, rebuilt, image_shape, labels):
     """All images as one mosaic: an axes each would take twenty times as long."""
     height, width = image_shape[:2]
     gap = max(width // 14, 1)
+    # Images from 0 to 1 are drawn as they are, standardised ones from darkest to lightest.
+    low, high = min(0.0, rows.min()), max(1.0, rows.max())
     mosaic = np.ones((2 * height + gap, len(rows) * (width + gap) - gap, *image_shape[2:]))
     for line, images in enumerate((rows, rebuilt)):
         for column, image in enumerate(images.reshape(-1, *image_shape)):
             top, left = line * (height + gap), column * (width + gap)
-            mosaic[top : top + height, left : left + width] = np.clip(image, 0.0, 1.0)
-    if mosaic.ndim == 3 and mosaic.shape[2] == 1:
-        mosaic = mosaic[:, :, 0]
-    axes.imshow(mosaic, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+            mosaic[top : top + height, left : left + width] = (image - low) / (high - low)
+    axes.imshow(np.clip(mosaic, 0.0, 1.0), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
     middles = width / 2 - 0.5 + np.arange(len(rows)) * (width + gap)
     axes.set_xticks(middles if labels else [], labels or [], fontsize=7)
     axes.set_yticks(
@@ -163,10 +170,10 @@ def _page(title, facts, config, history, loss_plot, pairs, worst):
     headline = [
         (f"{final['val_loss']:.4f}", "validation loss"),
         (f"{final['loss']:.4f}", "training loss"),
-        (f"{final['mse']:.5f}", "squared error"),
+        (f"{final['mse']:.3g}", "squared error"),
     ]
     if final["pca_mse"] is not None:
-        headline.append((f"{final['pca_mse']:.5f}", "squared error of PCA, same code size"))
+        headline.append((f"{final['pca_mse']:.3g}", "squared error of PCA, same code size"))
     headline += [
         (f"{facts['epoch_s']:.3f} s", "an epoch"),
         (f"{facts['rows_per_s']:,.0f}", "rows a second"),
@@ -203,7 +210,9 @@ def _page(title, facts, config, history, loss_plot, pairs, worst):
 
 def _png(figure):
     file = io.BytesIO()
-    figure.savefig(file, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a file's name in a title
+        figure.savefig(file, format="png")
     return file.getvalue()
 
 

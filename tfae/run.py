@@ -1,5 +1,6 @@
 """One run: the parts that a configuration asks for, and the work directory they fill."""
 
+import contextlib
 import statistics
 import sys
 import time
@@ -20,7 +21,7 @@ from tfae.checkpoint import Checkpoints
 from tfae.data.feed import Feed
 from tfae.engines import make_engine
 from tfae.environment import describe_environment, peak_memory_bytes
-from tfae.errors import DataError, TrainingError
+from tfae.errors import ConfigError, DataError
 from tfae.model import Autoencoder
 from tfae.progress import make_progress
 from tfae.trainer import Trainer
@@ -77,15 +78,13 @@ class Run:
 
         Raises:
             DataError: The run to resume was started on other rows, or cannot be read.
-            TrainingError: The run cannot go on; run.json says why.
+            ConfigError: The run has more epochs behind it than are asked for.
+        TrainingError: The run cannot go on; run.json says why.
         """
-        if resume:
-            self._check_same_rows(workdir)
-            workdir.write_config(self.config)
-        else:
+        if not resume:
             workdir.create(self.config, overwrite)
         checkpoints = Checkpoints(workdir.checkpoints, **self._trackables)
-        first = checkpoints.restore_last() if resume else 0
+        first, earlier_s = self._resume(workdir, checkpoints) if resume else (0, 0.0)
         history = History(workdir, workdir.read_history()[:first])
         workdir.write_history(history.records)
         signals = StopOnSignal()
@@ -96,10 +95,10 @@ class Run:
         begin = time.perf_counter()
         try:
             trainer.train(after=first)
-        except (TrainingError, tf.errors.ResourceExhaustedError) as error:
-            failure = _as_training_error(error)
-            workdir.write_run({**self.facts, "status": "failed", "stop_reason": str(failure)})
-            raise failure from None
+        except Exception as error:
+            with contextlib.suppress(OSError):  # what stopped the run may stop this too
+                workdir.write_run({**self.facts, "status": "failed", "stop_reason": str(error)})
+            raise
         interrupted = bool(signals.received) and trainer.epoch < self.config.epochs
         later = history.records[first + 1 :] or history.records
         self.facts.update(
@@ -107,7 +106,7 @@ class Run:
             epochs=trainer.epoch,
             stop_reason=trainer.stop_reason,
             skipped_steps=self.engine.state.skipped_steps,
-            train_s=time.perf_counter() - begin,
+            train_s=earlier_s + time.perf_counter() - begin,
             # The first epoch of a process compiles, which is no part of the rate.
             epoch_s=statistics.median(record["epoch_s"] for record in later),
             rows_per_s=statistics.median(record["rows_per_s"] for record in later),
@@ -130,9 +129,11 @@ class Run:
             "mse": assessment.mse,
             "pca_mse": assessment.pca_mse,
         }
-        self.facts.update(status="done", peak_memory_gb=peak_memory_bytes() / 1e9)
+        self.facts["peak_memory_gb"] = peak_memory_bytes() / 1e9
         workdir.write_run(self.facts)
         report.write_report(workdir)
+        self.facts["status"] = "done"
+        workdir.write_run(self.facts)
 
     def _callbacks(self, workdir, history, signals, checkpoints, quiet):
         """In the order in which they are told: what may end the run stands before what saves it."""
@@ -151,13 +152,28 @@ class Run:
         self.facts["warnings"].append(line)
         print(f"warning: {line}", file=sys.stderr)
 
-    def _check_same_rows(self, workdir):
-        earlier = workdir.read_run().get("dataset")
-        if earlier and earlier["sha256"] != self.facts["dataset"]["sha256"]:
+    def _resume(self, workdir, checkpoints):
+        """Restore the last checkpoint: its epoch, and how long the run had trained until then."""
+        earlier = workdir.read_run()
+        dataset = earlier.get("dataset")
+        if dataset and dataset["sha256"] != self.facts["dataset"]["sha256"]:
             raise DataError(
                 f"the rows are not those that the run in {workdir.path} was started on "
-                f"({earlier['origin']}): give the same --data-dir, or start another run"
+                f"({dataset['origin']}): give the same --dataset and --data-dir, or start another"
             )
+        first = checkpoints.restore_last()
+        if first > self.config.epochs:
+            raise ConfigError(
+                f"--epochs {self.config.epochs} is fewer than the {first} that the run has"
+            )
+        if len(workdir.read_history()) < first:
+            raise DataError(
+                f"{workdir.path} has lost lines of history.jsonl, which should have {first} "
+                "epochs: start again with --overwrite"
+            )
+        workdir.write_config(self.config)
+        self.facts["warnings"] = earlier.get("warnings", [])
+        return first, earlier.get("train_s", 0.0)
 
 
 def _dataset_facts(source):
@@ -172,12 +188,3 @@ def _dataset_facts(source):
         "validation_from": source.validation_from,
         "sha256": source.sha256(),
     }
-
-
-def _as_training_error(error):
-    if isinstance(error, TrainingError):
-        return error
-    return TrainingError(
-        f"the device ran out of memory ({str(error).splitlines()[0]}): lower --batch-size, or set "
-        "--block-rows 65536"
-    )

@@ -12,6 +12,7 @@ def import_tensorflow():
     What the libraries print is shown after all where the import fails, where the machine has an
     NVIDIA device that TensorFlow could not use, or where TF_CPP_MIN_LOG_LEVEL is set.
     """
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # of the model that is saved
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         import tensorflow as tf
 
@@ -39,7 +40,7 @@ def _held_back_stderr():
         os.dup2(held.fileno(), 2)
         try:
             yield lambda: shown.append(True)
-        except BaseException:
+        except Exception:
             shown.append(True)
             raise
         finally:

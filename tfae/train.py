@@ -1,15 +1,19 @@
 """python -m tfae.train: a run, from its options to its report."""
 
 import dataclasses
+import shlex
 import sys
 
+from tfae import console
 from tfae.config import TrainConfig, flag_of, parse_args, shown
-from tfae.errors import ConfigError, TfaeError
+from tfae.errors import ConfigError, TfaeError, TrainingError
 from tfae.workdir import WorkDir
 
 INTERRUPTED = 130
 # What may differ from the first part of a run without making it another run.
-MAY_CHANGE_ON_RESUME = {"epochs", "checkpoint_every", "data_dir", "tensorboard", "workdir"}
+MAY_CHANGE_ON_RESUME = {
+    *("dataset", "data_dir", "epochs", "checkpoint_every", "tensorboard", "workdir"),
+}
 
 
 def main(argv=None, prog="python -m tfae.train"):
@@ -20,20 +24,19 @@ def main(argv=None, prog="python -m tfae.train"):
     """
     try:
         invocation = parse_args(argv, prog)
+        if invocation.resume and invocation.overwrite:
+            raise ConfigError("--resume goes on with a run and --overwrite replaces it: give one")
         if invocation.resume:
             config, workdir = _resumed_config(invocation.given)
         else:
             config, workdir = _new_config(invocation.given, invocation.overwrite)
-        return run(config, workdir, invocation)
+        return train_and_report(config, workdir, invocation)
     except (TfaeError, OSError, MemoryError) as error:
         reason = str(error) or "out of memory: lower --batch-size, or set --block-rows 65536"
         print(f"tfae: {reason}", file=sys.stderr)
         return getattr(error, "exit_status", 1)
     except KeyboardInterrupt:
-        print(
-            "tfae: interrupted; --resume goes on from the last checkpoint, where there is one",
-            file=sys.stderr,
-        )
+        print("tfae: interrupted; what a checkpoint holds, --resume goes on with", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -67,7 +70,7 @@ def _resumed_config(given):
     return config, workdir
 
 
-def run(config, workdir, invocation):
+def train_and_report(config, workdir, invocation):
     """Train as the configuration says and leave everything in the work directory.
 
     Args:
@@ -77,51 +80,81 @@ def run(config, workdir, invocation):
 
     Returns:
         The exit status, 0 or 130.
-    """
-    say = (lambda line: None) if invocation.quiet else (lambda line: print(line, flush=True))
 
-    earlier = workdir.read_run() if invocation.resume else {}
-    if earlier.get("status") == "done" and (
-        earlier["stop_reason"] or earlier["epochs"] >= config.epochs
-    ):
-        why = earlier["stop_reason"] or "--epochs asks for more"
-        say(f"the run in {workdir.path} has ended after epoch {earlier['epochs']}: {why}")
+    Raises:
+        TfaeError: The options, the data or the machine would not do.
+    """
+    say = (lambda line: None) if invocation.quiet else console.say
+    if invocation.resume and _has_ended(config, workdir, say):
         return 0
 
     # Data first: what is wrong with it is said before TensorFlow takes its seconds to load.
-    from tfae.data.scaling import fit_scaling
+    loaded = _load(config, invocation.quiet, say)
+
+    from tfae.startup import import_tensorflow
+
+    tf = import_tensorflow()
+    from tfae.run import Run
+
+    try:
+        run = Run(config, *loaded)
+        del loaded  # the run has its own copy of the rows
+        return _train(run, workdir, invocation, say)
+    except tf.errors.ResourceExhaustedError as error:
+        raise TrainingError(
+            f"the device ran out of memory ({str(error).splitlines()[0]}): lower --batch-size or "
+            "--layers, or set --block-rows 65536"
+        ) from None
+
+
+def _has_ended(config, workdir, say):
+    facts = workdir.read_run()
+    if facts.get("status") != "done":
+        return False
+    epochs, why = facts.get("epochs"), facts.get("stop_reason")
+    if not why and epochs != config.epochs:
+        return False
+    say(f"the run in {workdir.path} has ended after epoch {epochs}: {why or 'it is complete'}")
+    return True
+
+
+def _load(config, quiet, say):
+    """The source of rows, the stack to train on them, and their scaling."""
     from tfae.data.sources import load
+    from tfae.scaling import fit_scaling
     from tfae.spec import Stack
 
     source = load(
-        # A resumed run keeps the data set that `auto` found.
-        earlier["dataset"]["name"] if earlier and config.dataset == "auto" else config.dataset,
+        config.dataset,
         config.data_dir,
         validation_fraction=config.validation_fraction,
         seed=config.seed,
         block_rows=config.block_rows,
-        quiet=invocation.quiet,
+        quiet=quiet,
     )
     rows, features = source.train.shape
-    say(f"data: {source.title}, {rows:,} + {len(source.validation):,} rows of {features:,}")
-    say(f"  {source.origin}; validation: {source.validation_from}")
-    if source.reason:
-        say(f"  {source.reason}")
-    stack = Stack.mirrored(features, config.layers, config.activation, config.output_activation)
-    scaling = fit_scaling(config.scale, source.train, stack, config.loss)
-
-    from tfae.startup import import_tensorflow
-
-    import_tensorflow()
-    from tfae.run import Run
-
-    run = Run(config, source, stack, scaling)
-    workdir = workdir or WorkDir.unused(source.name)
-    del source  # the run has its own copy of the rows
-    facts = run.facts
-    say(f"model: {stack}, {stack.parameter_count:,} parameters, rows scaled: {facts['scaling']}")
+    say(f"data: {source.title}, {source.origin}" + (f" ({source.reason})" if source.reason else ""))
     say(
-        f"  {config.precision} on {facts['device']}, engine {facts['engine']['name']} "
+        f"  {rows:,} + {len(source.validation):,} rows of {features:,}; validation: "
+        f"{source.validation_from}"
+    )
+    stack = Stack.mirrored(features, config.layers, config.activation, config.output_activation)
+    return (
+        source,
+        stack,
+        fit_scaling(config.scale, source.train, source.validation, stack, config.loss),
+    )
+
+
+def _train(run, workdir, invocation, say):
+    facts = run.facts
+    workdir = workdir or WorkDir.unused(facts["dataset"]["name"])
+    say(
+        f"model: {facts['layers']}, {facts['parameters']:,} parameters, "
+        f"rows scaled: {facts['scaling']}"
+    )
+    say(
+        f"  {facts['precision']} on {facts['device']}, engine {facts['engine']['name']} "
         f"({facts['engine']['reason']}); work directory {workdir.path}"
     )
     done = run.train(
@@ -132,7 +165,7 @@ def run(config, workdir, invocation):
     )
     if not done:
         say(f"interrupted after epoch {facts['epochs']}, which is saved. To go on:")
-        say(f"  python -m tfae.train --resume --workdir {workdir.path}")
+        say(f"  python -m tfae.train --resume --workdir {shlex.quote(str(workdir.path))}")
         return INTERRUPTED
     run.finish(workdir)
     _say_results(say, facts)
@@ -148,8 +181,8 @@ def _say_results(say, facts):
         f"trained in {facts['train_s']:.1f} s: {facts['epoch_s']:.3f} s an epoch, "
         f"{facts['rows_per_s']:,.0f} rows/s"
     )
-    pca = f"; PCA of the same size: {final['pca_mse']:.5f}" if final["pca_mse"] is not None else ""
-    say(f"validation loss {final['val_loss']:.4f}, squared error {final['mse']:.5f}{pca}")
+    pca = f"; PCA of the same size: {final['pca_mse']:.3g}" if final["pca_mse"] is not None else ""
+    say(f"validation loss {final['val_loss']:.4f}, squared error {final['mse']:.3g}{pca}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -16,13 +17,15 @@ CONTENTS = (
     "checkpoints",
     "tensorboard",
     "model.keras",
-    "scaling.npz",
     "examples.npz",
     "loss.png",
     "reconstructions.png",
     "report.html",
     "run.json",
 )
+
+
+PARTIAL = re.compile(r"\..*\.partial(\.\w+)?")
 
 
 class WorkDir:
@@ -33,7 +36,7 @@ class WorkDir:
     """
 
     def __init__(self, path):
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
         self.model = self.path / "model.keras"
@@ -47,13 +50,17 @@ class WorkDir:
 
     @classmethod
     def unused(cls, name):
-        """`runs/NAME-TIME` in the current directory, with a number behind where that is taken."""
-        base = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        """A new `runs/NAME-TIME` in the current directory, numbered where that is taken."""
+        plain = re.sub(r"[^\w.+-]+", "-", name)
+        base = Path("runs") / f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
         path, number = base, 1
-        while path.exists():
-            number += 1
-            path = base.with_name(f"{base.name}-{number}")
-        return cls(path)
+        while True:  # made at once: two runs may start in the same second
+            try:
+                path.mkdir(parents=True)
+                return cls(path)
+            except FileExistsError:
+                number += 1
+                path = base.with_name(f"{base.name}-{number}")
 
     def check_free(self, overwrite):
         """Refuse a directory that holds something already.
@@ -65,6 +72,8 @@ class WorkDir:
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"--workdir {self.path} is a file; name a directory")
         present = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
+        # What a killed write leaves is the run's own, too.
+        present = {name for name in present if not PARTIAL.fullmatch(name)}
         foreign = sorted(present - set(CONTENTS))
         if present and "config.json" not in present:
             raise ConfigError(
@@ -117,9 +126,10 @@ class WorkDir:
     def read_run(self):
         """run.json as a dictionary; empty where there is none yet."""
         try:
-            return json.loads(self._run.read_text())
+            facts = json.loads(self._run.read_text())
         except (FileNotFoundError, ValueError):
             return {}
+        return facts if isinstance(facts, dict) else {}
 
     def write_run(self, facts):
         """Write run.json."""

@@ -20,7 +20,6 @@ class Feed:
         seed: Of the orders.
         batch_size: Blocks are cut to a multiple of it, so that only an epoch's last batch is short.
         block_rows: Rows a block; 0 takes an array whole and rows on disk 65,536 at a time.
-        shuffle: False keeps the rows in their own order.
 
     Attributes:
         rows: The rows as they are kept: a resident tensor, or what was given.
@@ -30,10 +29,9 @@ class Feed:
 
     DEFAULT_BLOCK_ROWS = 65_536
 
-    def __init__(self, rows, seed, batch_size, block_rows=0, shuffle=True):
+    def __init__(self, rows, seed, batch_size, block_rows=0):
         self.row_count = rows.shape[0]
         self._seed = seed
-        self._shuffle = shuffle
         resident = isinstance(rows, np.ndarray)
         block_rows = block_rows or (self.row_count if resident else self.DEFAULT_BLOCK_ROWS)
         if block_rows < self.row_count:
@@ -68,9 +66,10 @@ class Feed:
             epoch, position = divmod(index, self.blocks)
             # The last block, which may be short, stays last: the short batch is an epoch's last.
             if position < self.blocks - 1:
-                start = self._block_rows * self._permutation(self.blocks - 1, epoch)[position]
+                blocks = generator(self._seed, "blocks", int(epoch)).permutation(self.blocks - 1)
+                start = self._block_rows * int(blocks[position])
             else:
-                start = self._block_rows * position
+                start = self._block_rows * int(position)
             rows = self.rows[start : start + self._block_rows]
             return rows, self._permutation(len(rows), epoch, position)
 
@@ -79,6 +78,5 @@ class Feed:
     def _permutation(self, count, *counters):
         """[count] int32; numpy's takes a tenth of the time of TensorFlow's stateless shuffle."""
         order = np.arange(count, dtype=np.int32)
-        if self._shuffle:
-            generator(self._seed, "order", *map(int, counters)).shuffle(order)
+        generator(self._seed, "order", *map(int, counters)).shuffle(order)
         return order

@@ -38,15 +38,8 @@ def load(data_dir=None, required=True, quiet=False):
         if found:
             return *found, missing
         missing.append(f"no IDX files, mnist.npz or TFDS copy in {option}")
-        if required and data_dir:
-            trouble = (
-                "holds none of" if Path(folder).expanduser().exists() else "does not exist to hold"
-            )
-            raise DataError(
-                f"{option}: {trouble} train-images-idx3-ubyte and t10k-images-idx3-ubyte (or .gz), "
-                "mnist.npz, mnist/VERSION/dataset_info.json; put MNIST's files there, or give "
-                "another --data-dir"
-            )
+        if required and data_dir and not Path(folder).expanduser().exists():
+            raise DataError(f"{option}: does not exist; give the folder that holds MNIST's files")
     else:
         missing.append("no IDX files, as no --data-dir was given")
     keras_home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
@@ -57,7 +50,7 @@ def load(data_dir=None, required=True, quiet=False):
     if copy := tfds.prepared(tfds.home(), "mnist"):
         return tfds.read(copy), f"TFDS copy in {copy}", missing
     missing.append("no TFDS copy")
-    return _downloaded(required, quiet, missing)
+    return _downloaded(data_dir or tfds.home(), required, quiet, missing)
 
 
 def _in_folder(folder, option):
@@ -85,11 +78,11 @@ def _in_folder(folder, option):
     return None
 
 
-def _downloaded(required, quiet, missing):
+def _downloaded(folder, required, quiet, missing):
     failure = None
     if tfds.reachable():
         try:
-            copy = tfds.download("mnist", tfds.home(), quiet)
+            copy = tfds.download("mnist", folder, quiet)
             return tfds.read(copy), f"TFDS copy in {copy}", missing
         except DataError as problem:
             failure = str(problem)

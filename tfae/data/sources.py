@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -130,23 +131,31 @@ def _find(dataset, data_dir, quiet):
     if dataset in ("auto", "mnist"):
         parts, origin, missing = mnist.load(data_dir, required=dataset == "mnist", quiet=quiet)
         if parts:
-            if dataset == "auto" and (data_dir or os.environ.get("TFAE_DATA_DIR")):
+            if data_dir or os.environ.get("TFAE_DATA_DIR"):
                 reason = ", ".join(missing)
             return parts, ("mnist", "MNIST", origin, reason)
-        reason = f"MNIST was not found: {', '.join(missing[:-1])}, and {missing[-1]}"
+        reason = f"no MNIST was found: {', '.join(missing[:-1])}, and {missing[-1]}"
     if dataset in ("auto", "glyphs"):
         from tfae.data import glyphs  # loads matplotlib
 
         digits = glyphs.load(seed=0, quiet=quiet)
         parts = {"train": digits.train_images, "test": digits.test_images}
         origin = "drawn from matplotlib's fonts, seed 0"
-        return parts, ("glyphs", "built-in digits (not MNIST)", origin, reason)
+        title = "built-in digits (no MNIST found)" if reason else "built-in digits (not MNIST)"
+        return parts, ("glyphs", title, origin, reason)
     if dataset.startswith("tfds:"):
         name = dataset.removeprefix("tfds:")
+        if not re.fullmatch(r"[\w-]+(/[\w.-]+)*(:\d+\.\d+\.\d+)?", name):
+            raise DataError(f"--dataset {dataset}: give it as tfds:NAME, tfds:NAME/CONFIG:1.2.3")
         parts, copy = tfds.load(name, data_dir, quiet)
         return parts, (dataset, f"{name} (TFDS)", f"TFDS copy in {copy}", "")
     path = Path(dataset).expanduser()
-    return _read(path), (path.resolve().stem, path.resolve().name, str(path), "")
+    return _read(path), (path.resolve().stem, _printable(path.resolve().name), str(path), "")
+
+
+def _printable(name):
+    """A file's name for titles: bytes that are no UTF-8 become question marks."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _read(path):
@@ -222,7 +231,8 @@ def _image_shape(array):
         return 28, 28
     if len(shape) == 3 and shape[2] == 1:
         return shape[:2]
-    return shape if len(shape) in (2, 3) else None
+    drawable = len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))
+    return shape if drawable else None
 
 
 def _chunks(shape):

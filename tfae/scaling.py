@@ -18,7 +18,8 @@ class Scaling:
     """`(rows - center) / width`, column by column; the identity where both are None.
 
     Attributes:
-        kind: "none", "standard" (zero mean, unit deviation) or "minmax" (0 to 1).
+        kind: "none", "standard" (zero mean, unit deviation), "minmax" (0 to 1), or "stored" where
+            it was read back from a model.
         center: [D] float32 or None.
         width: [D] float32 or None; never zero.
     """
@@ -63,18 +64,19 @@ class Scaling:
             mean = total / count
             center, width = shift + mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))
         # A constant column has nothing to scale; rounding must not make it look like a signal.
-        constant = width <= 1e-7 * np.maximum(np.abs(low), np.abs(high))
+        constant = width <= np.maximum(1e-7 * np.maximum(np.abs(low), np.abs(high)), 1e-30)
         width = np.where(constant, 1.0, width)
         return cls(kind, center.astype(np.float32), width.astype(np.float32))
 
 
-def fit_scaling(scale, rows, stack, loss):
+def fit_scaling(scale, rows, validation, stack, loss):
     """The scaling that `--scale` asks for, checked against what the model can give.
 
     Args:
         scale: "auto", "none", "standard" or "minmax". Auto leaves bytes and rows that lie within
             0 to 1 as they are, standardises for an output without bounds, and else takes minmax.
         rows: Training rows [N, D], uint8 or float32, an array or `RowsOnDisk`.
+        validation: Validation rows [M, D]: where rows are left as they are, these must fit too.
         stack: The `Stack` to be trained.
         loss: The loss's name.
 
@@ -92,7 +94,7 @@ def fit_scaling(scale, rows, stack, loss):
             )
         return Scaling()
     if scale in ("auto", "none"):
-        low, high = _limits(rows)
+        low, high = _limits(rows, validation)
         if scale == "auto" and low >= 0.0 and high <= 1.0:
             scale = "none"
         elif scale == "auto":
@@ -118,8 +120,8 @@ def chunks_of(rows):
         yield rows[start : start + CHUNK_ROWS]
 
 
-def _limits(rows):
-    extremes = [(chunk.min(), chunk.max()) for chunk in chunks_of(rows)]
+def _limits(*parts):
+    extremes = [(chunk.min(), chunk.max()) for rows in parts for chunk in chunks_of(rows)]
     return min(low for low, _ in extremes), max(high for _, high in extremes)
 
 
