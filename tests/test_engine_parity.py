@@ -184,9 +184,8 @@ def assert_epochs_agree(config, rows, validation, epochs, rate=None):
 
 
 CASES = {
-    **{f"activation {name}": {"activation": name} for name in ACTIVATIONS},
     **{
-        f"output {name}": {"output_activation": name, "loss": "mse"}
+        f"activation {name}": {"activation": name, "output_activation": name, "loss": "mse"}
         for name in ACTIVATIONS
     },
     **{f"loss {name}": {"loss": name} for name in ("binary_crossentropy", "mse", "mae", "huber")},

@@ -287,7 +287,7 @@ def test_auto_draws_digits_where_mnist_is_not_to_be_had(tmp_path, drawn):
     source = sources.load("auto")
     assert source.name == "glyphs"
     assert source.reason == (
-        "MNIST was not found: no IDX files, as no --data-dir was given, no Keras cache, no TFDS "
+        "no MNIST was found: no IDX files, as no --data-dir was given, no Keras cache, no TFDS "
         "copy, and nowhere.invalid cannot be reached"
     )
     source = sources.load("auto", str(tmp_path))
