@@ -82,11 +82,11 @@ class Autoencoder(tf.Module):
         """Rows [N, D] float32, in their own units, rebuilt from what `encode` takes."""
         return self.decode(self.encode(rows))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _encode(self, rows):
         return self._layers(scaled_inputs(rows, self.scaling), 0, self.stack.code_layer)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _decode(self, codes):
         last = len(self.stack.activations)
         return self.scaling.invert(self._layers(codes, self.stack.code_layer, last))

@@ -10,6 +10,10 @@ from tfae.state import StateTensors, TrainState
 
 EVALUATION_BATCH = 1024  # rows whose activations stay in the cache
 
+# Plain graph code: AutoGraph, which turns Python's loops and branches into TensorFlow's, would find
+# nothing to do and take a second over it.
+compiled = tf.function(jit_compile=True, autograph=False)
+
 
 class XlaEngine:
     """Trains an autoencoder, an epoch a call.
@@ -52,7 +56,7 @@ class XlaEngine:
         self._weight_decay = weight_decay
         self._clip_norm = clip_norm
 
-    @tf.function(jit_compile=True)
+    @compiled
     def train_epoch(self, rows, order):
         """Train once on every row, in this order; the state's variables change in place.
 
@@ -84,7 +88,7 @@ class XlaEngine:
         self.state.write(state)
         return loss_sum / row_count
 
-    @tf.function(jit_compile=True)
+    @compiled
     def evaluate(self, rows):
         """The mean loss over rows [N, D], a float32 scalar."""
         row_count, batch_size = rows.shape[0], min(EVALUATION_BATCH, rows.shape[0])
