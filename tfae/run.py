@@ -79,7 +79,7 @@ class Run:
         Raises:
             DataError: The run to resume was started on other rows, or cannot be read.
             ConfigError: The run has more epochs behind it than are asked for.
-        TrainingError: The run cannot go on; run.json says why.
+            TrainingError: The run cannot go on; run.json says why.
         """
         if not resume:
             workdir.create(self.config, overwrite)
