@@ -21,20 +21,16 @@ def main():
 
     import keras
     import numpy as np
-    from keras import layers
+
+    from benchmarks import keras_model
 
     with np.load(options.rows) as file:
         x_train = file["x_train"].astype("float32") / 255.0
         x_test = file["x_test"].astype("float32") / 255.0
 
     keras.utils.set_random_seed(0)  # tfae's --seed 0 starts from the same weights
-    rows = keras.Input(shape=(x_train.shape[1],))
-    code = layers.Dense(32, activation="relu")(rows)
-    rebuilt = layers.Dense(x_train.shape[1], activation="sigmoid")(code)
-    autoencoder = keras.Model(rows, rebuilt)
-    autoencoder.compile(
-        optimizer=keras.optimizers.Adadelta(options.learning_rate), loss="binary_crossentropy"
-    )
+    features = x_train.shape[1]
+    autoencoder = keras_model.build((features, 32, features), "adadelta", options.learning_rate)
 
     class Clock(keras.callbacks.Callback):
         """The seconds of each epoch, up to its validation."""

@@ -1,71 +1,210 @@
-"""Write the README's tables from the committed JSON: no number there is typed by hand.
+"""Write the README's tables and plots from the committed JSON: no number there is typed by hand.
 
-python -m benchmarks.report          replace the tables in README.md
+python -m benchmarks.report          replace the tables in README.md and the plots
 python -m benchmarks.report --check  exit with 1 where a table is not what the JSON says
 """
 
 import argparse
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
+
+from benchmarks import plots
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
+VERSIONS = {
+    "tensorflow": "TensorFlow",
+    "keras": "Keras",
+    "torch": "PyTorch",
+    "jax": "JAX",
+    "python": "Python",
+}
 
 
 def process_table(document):
-    """The table of `benchmarks.process`, as Markdown."""
-    environment, work = document["environment"], document["work"]
+    """Of `benchmarks.process`."""
+    work = document["work"]
     ours, theirs = document["results"]
     labels = {"tfae": "`python -m tfae.train`", "keras": "Keras `fit`, as the tutorial has it"}
-    lines = [
-        "| | whole command | training and validation | peak memory | validation loss |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {labels[result['name']]} | {_seconds(result['wall_s'])} | "
-        f"{_seconds(result['train_s'])} | {result['peak_memory_gb']['median']:.2f} GB | "
-        f"{result['final_loss']:.4f} |"
+    rows = [
+        (
+            labels[result["name"]],
+            _seconds(result["wall_s"]),
+            _seconds(result["train_s"]),
+            f"{result['peak_memory_gb']['median']:.2f} GB",
+            f"{result['final_loss']:.4f}",
+        )
         for result in (ours, theirs)
     ]
     wall, train = (theirs[key]["median"] / ours[key]["median"] for key in ("wall_s", "train_s"))
-    lines += [
-        f"| ratio | {wall:.1f} | {train:.1f} | | |",
-        "",
-        f"{work['dataset']}, {work['layers']}, {work['optimizer']}, batches of "
-        f"{work['batch_size']}, {work['epochs']} epochs, the same initial weights; median (lowest "
-        f"to highest) of {work['turns']} runs in turns. {environment['cores']} cores of an "
-        f"{environment['cpu']} processor, {environment['device']} only, TensorFlow "
-        f"{environment['tensorflow']}, Keras {environment['keras']}, Python "
-        f"{environment['python']}. Compiling is part of both columns.",
+    header = "", "whole command", "training and validation", "peak memory", "validation loss"
+    return _table(header, [*rows, ("ratio", f"{wall:.1f}", f"{train:.1f}", "", "")]) + (
+        f"{_work(work)}, {work['epochs']} epochs, the same initial weights; median (lowest to "
+        f"highest) of {work['turns']} runs in turns. Compiling is part of both columns. "
+        f"{_machine(document)}"
+    )
+
+
+def throughput_table(document):
+    """Of `benchmarks.throughput`."""
+    work, results = document["work"], document["results"]
+    keras = results[0]["epoch_s"]["median"]
+    rows = [
+        (
+            result["name"],
+            f"{result['epoch_s']['median']:.3f} ({result['epoch_s']['min']:.3f} to "
+            f"{result['epoch_s']['max']:.3f})",
+            f"{result['rows_per_s']:,.0f}",
+            f"{keras / result['epoch_s']['median']:.1f}",
+            f"{result['floors']:.1f}",
+            f"{result['compile_s']:.1f} s",
+        )
+        for result in results
     ]
-    return "\n".join(lines)
+    header = "", "seconds an epoch", "rows/s", "times Keras", "floors", "compiling"
+    parts = [
+        f"{result['name']}: {result['feed_s']['median']:.3f} s of feed alone, "
+        f"{result['compute_s']['median']:.3f} s of compute alone"
+        for result in results
+        if "feed_s" in result
+    ]
+    floor = document["floor"]
+    return _table(header, rows) + (
+        f"{_work(work)}; median (lowest to highest) of {work['turns']} turns of "
+        f"{work['epochs_a_turn']} epochs, each contestant in a process of its own. One floor, "
+        f"{floor['epoch_s']:.4f} s, is the epoch's matrix products alone at the "
+        f"{floor['flops']['median'] / 1e9:.0f} GFLOP/s that a 2048 x 2048 float32 product "
+        f"reached in the same turns. {'; '.join(parts)}. {_machine(document)}"
+    )
+
+
+def parity_table(document):
+    """Of `benchmarks.parity`."""
+    work = document["work"]
+    rows = [
+        (
+            result["name"],
+            f"{result['difference']:.1e}",
+            f"{result['tolerance']:.0e}",
+            f"{result['yardstick']:.1e}" if "yardstick" in result else "",
+            f"{result['final_loss']:.5f}",
+            f"{result['keras_final_loss']:.5f}",
+            "yes" if result["passed"] else "**no**",
+        )
+        for result in document["results"]
+    ]
+    header = ("", "difference", "allowed", "Keras' own", "validation loss", "Keras'", "the same")
+    seeds = max(result.get("seeds", 1) for result in document["results"])
+    return _table(header, rows) + (
+        f"{work['dataset']}, {work['layers']}, batches of {work['batch_size']}, {work['epochs']} "
+        "epochs from the same weights in the same order. float32: the largest relative difference "
+        "of any epoch's training or validation loss, and beside it that between Keras' own compile "
+        f"modes. Mixed precisions: of the mean of {seeds} seeds' final validation losses, Keras "
+        f"under the same policy. {_machine(document)}"
+    )
+
+
+def time_to_loss_table(document):
+    """Of `benchmarks.time_to_loss`."""
+    work = document["work"]
+    rows = []
+    for result in document["results"]:
+        loss = statistics.mean(result["target_losses"])
+        if not result["met"]:
+            rows.append((result["name"], f"{loss:.4f}", "not met", "", ""))
+            continue
+        seconds, times = result["seconds_to_loss"], result["times_keras"]
+        rows.append(
+            (
+                result["name"],
+                f"{loss:.4f}",
+                f"{result['epochs_to_loss']['median']:g}",
+                f"{seconds['median']:.2f} ({seconds['min']:.2f} to {seconds['max']:.2f})",
+                f"{times['median']:.1f}",
+            )
+        )
+    header = "", "until validation loss", "epochs", "seconds", "times faster than Keras"
+    fast = next(r["recipe"] for r in document["results"] if "fast" in r["name"])
+    return _table(header, rows) + (
+        f"{work['dataset']}, {work['layers']}. The losses are those on which Keras ends after "
+        f"{work['epochs']} epochs of the tutorial's recipe (Adadelta at 1.0, Adam at 0.001, "
+        f"batches of 256), the mean of {work['seeds']} seeds; each seed has its own. The fast "
+        f"recipe: `{fast}`. Seconds of training, median (lowest to highest) over the seeds; "
+        f"compiling and validation do not count. {_machine(document)}"
+    )
+
+
+def scaling_table(document):
+    """Of `benchmarks.scaling`: the slopes; the figure has the rest."""
+    slopes = document["slopes"]
+    names = list(next(iter(slopes.values())))
+    rows = [(plots.AXES[sweep], *(f"{s:.2f}" for s in by.values())) for sweep, by in slopes.items()]
+    work = document["work"]
+    return _table(("slope", *names), rows) + (
+        f"One number is varied around {work['rows']:,} rows: {_work(work)}; median of "
+        f"{work['turns']} epochs in turns. {_machine(document)}"
+    )
+
+
+def _table(header, rows):
+    lines = [header, ("---",) * len(header), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines).replace("|  |", "| |") + "\n"
 
 
 def _seconds(spread):
     return f"{spread['median']:.1f} s ({spread['min']:.1f} to {spread['max']:.1f})"
 
 
-TABLES = {"process": process_table}
+def _work(work):
+    return (
+        f"{work['dataset']}, {work['layers']}, {work['optimizer']}, batches of {work['batch_size']}"
+    )
+
+
+def _machine(document):
+    """The conditions of every table."""
+    environment = document["environment"]
+    versions = [
+        f"{label} {environment[key]}" for key, label in VERSIONS.items() if environment.get(key)
+    ]
+    return (
+        f"{environment['cores']} cores of an {environment['cpu']} processor, "
+        f"{environment['device']} only, {', '.join(versions)}."
+    )
+
+
+TABLES = {
+    "throughput": throughput_table,
+    "time_to_loss": time_to_loss_table,
+    "parity": parity_table,
+    "scaling": scaling_table,
+    "process": process_table,
+}
+
+
+def read(name):
+    """The committed JSON of a benchmark."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def render(readme):
     """The README's text with every table made anew from its JSON."""
     for name, table in TABLES.items():
-        document = json.loads((RESULTS / f"{name}.json").read_text())
         begin, end = f"<!-- {name}: python -m benchmarks.report -->", f"<!-- end of {name} -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
         if not pattern.search(readme):
             sys.exit(f"README.md has no lines {begin!r} and {end!r} to put the table between")
-        text = f"{begin}\n{table(document)}\n{end}"
+        text = f"{begin}\n{table(read(name))}\n{end}"
         readme = pattern.sub(lambda _, text=text: text, readme)
     return readme
 
 
 def main():
-    """Replace the tables, or check them."""
+    """Replace the tables and plots, or check the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args()
@@ -75,6 +214,8 @@ def main():
         sys.exit("README.md is not what the JSON says: run python -m benchmarks.report")
     if not options.check:
         README.write_text(after)
+        plots.draw_scaling(read("scaling"), RESULTS / "scaling.png")
+        plots.draw_time_to_loss(read("time_to_loss"), RESULTS / "time_to_loss.png")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The README says what the committed JSON says, and a benchmark runs."""
+"""The benchmarks run, refuse a wrong engine, and the README says what their JSON says."""
 
 import json
 import os
@@ -6,15 +6,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import broken_engines
 import numpy as np
+import pytest
+
+from benchmarks import parity, scaling, throughput, time_to_loss
+from benchmarks.contestants import ENTRIES, Entry, Epoch
 
 ROOT = Path(__file__).parent.parent
+BROKEN = ("StaleGradient", "DroppedBatch", "BatchMean")
 
 
 def run(*arguments, **kwargs):
     """A benchmark as a process, from the project's directory."""
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **kwargs)
+
+
+@pytest.fixture
+def images(tmp_path, byte_rows):
+    """A small file of images; its 600 rows make two whole batches and a short one."""
+    path = tmp_path / "images.npz"
+    np.savez(path, x_train=byte_rows, x_test=byte_rows[:100])
+    return str(path)
 
 
 def test_the_readme_has_the_committed_numbers():
@@ -24,7 +38,8 @@ def test_the_readme_has_the_committed_numbers():
 
 def test_the_keras_script_stands_alone(tmp_path):
     """The peer leaves what a run of tfae leaves, and does not use tfae."""
-    assert "import tfae" not in (ROOT / "benchmarks" / "keras_tutorial.py").read_text()
+    for name in ("keras_tutorial", "keras_model"):
+        assert "import tfae" not in (ROOT / "benchmarks" / f"{name}.py").read_text()
     rows = np.random.default_rng(0).integers(0, 256, (64, 784)).astype(np.uint8)
     np.savez(tmp_path / "rows.npz", x_train=rows, x_test=rows[:16])
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -34,3 +49,94 @@ def test_the_keras_script_stands_alone(tmp_path):
     left = {path.name for path in (tmp_path / "out").iterdir()}
     assert left == {"model.keras", "loss.png", "reconstructions.png", "times.json"}
     assert json.loads((tmp_path / "out" / "times.json").read_text())["train_s"] > 0
+
+
+PARITY = ("--epochs", "2", "--seeds", "1", "--layers", "4", "--optimizers", "adadelta")
+
+
+def test_parity_lets_a_right_engine_pass(images, tmp_path, capsys):
+    parity.main([*PARITY, "--dataset", images, "--json", str(tmp_path / "parity.json")])
+    document = json.loads((tmp_path / "parity.json").read_text())
+    assert len(document["results"]) == 3  # precisions
+    assert all(result["passed"] for result in document["results"])
+    assert document["results"][0]["yardstick"] < parity.LOSS_RTOL
+    assert document["command"].startswith("python -m benchmarks.parity --epochs 2")
+    assert "no" not in capsys.readouterr().out.split()
+
+
+@pytest.mark.parametrize("name", [*BROKEN, "FrozenBias"])
+def test_parity_refuses_a_wrong_engine(name, images, capsys):
+    arguments = [*PARITY, "--dataset", images, "--precisions", "float32"]
+    with pytest.raises(SystemExit) as stop:
+        parity.main(arguments, ours=getattr(broken_engines, name))
+    assert stop.value.code == 1
+    said = capsys.readouterr().out
+    assert "NO" in said
+    # A wrong update shows in the step after it; the others only in what an epoch makes of steps.
+    assert ("epoch 1, step 2:" if name == "FrozenBias" else "every step alone agrees") in said
+
+
+def test_throughput_refuses_a_wrong_engine_and_times_the_right(images, tmp_path, capsys):
+    ours = next(entry for entry in ENTRIES if entry.name == "tfae, xla, float32")
+    broken = Entry("broken", "xla", "broken_engines:BatchMean")
+    absent = Entry("absent", "none", "nowhere:Nobody", needs="no_such_package")
+    arguments = ["--dataset", images, "--turns", "2", "--epochs", "1", "--layers", "4"]
+    with pytest.raises(SystemExit) as stop:
+        throughput.main(
+            [*arguments, "--json", str(tmp_path / "throughput.json")],
+            entries=(ENTRIES[0], ours, broken, absent),
+        )
+    assert stop.value.code == 1
+    said = capsys.readouterr().out
+    assert "broken: WRONG" in said
+    assert "absent: no_such_package is not installed" in said
+    document = json.loads((tmp_path / "throughput.json").read_text())
+    assert [result["name"] for result in document["results"]] == [ENTRIES[0].name, ours.name]
+    for result in document["results"]:
+        assert result["epoch_s"]["min"] <= result["epoch_s"]["median"] <= result["epoch_s"]["max"]
+        assert len(result["epoch_s"]["runs"]) == 2
+        assert result["rows_per_s"] == pytest.approx(600 / result["epoch_s"]["median"])
+
+
+def test_time_to_loss_is_the_time_of_the_first_epoch_at_the_target():
+    epochs = [Epoch(0.0, 2.0, loss) for loss in (0.5, 0.3, 0.4, 0.2)]
+    assert time_to_loss.until(epochs, 0.35) == (2, 4.0)
+    assert time_to_loss.until(epochs, 0.2) == (4, 8.0)
+    assert time_to_loss.until(epochs, 0.1) is None
+
+
+def test_time_to_loss_runs(images, tmp_path):
+    time_to_loss.main(
+        ["--dataset", images, "--epochs", "5", "--seeds", "2", "--json", str(tmp_path / "t.json")]
+    )
+    results = json.loads((tmp_path / "t.json").read_text())["results"]
+    assert {result["target"] for result in results} == {"adadelta", "adam"}
+    for result in results:
+        if result["engine"] == "fit":
+            assert result["epochs_to_loss"]["runs"] == [5, 5]
+            assert result["times_keras"]["median"] == 1
+
+
+def test_scaling_gives_slopes(images, tmp_path, monkeypatch):
+    point = scaling.Point
+    sweep = {32: point(100, 20, (4,), 32), 64: point(200, 20, (4,), 64)}
+    monkeypatch.setattr(scaling, "SWEEPS", {"batch": sweep})
+    scaling.main(["--dataset", images, "--sweeps", "batch", "--json", str(tmp_path / "s.json")])
+    document = json.loads((tmp_path / "s.json").read_text())
+    assert set(document["slopes"]["batch"]) == {"Keras fit", "tfae, xla"}
+    assert len(document["results"]) == 4
+    assert all(result["agrees"] for result in document["results"])
+
+
+def test_digits_are_resized_by_repeating_and_leaving_out():
+    images = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    np.testing.assert_array_equal(scaling.resized(images, 4, 2), [[0, 3], [4, 7], [8, 11], [0, 3]])
+    np.testing.assert_array_equal(scaling.resized(images, 1, 8), [[0, 0, 1, 1, 2, 2, 3, 3]])
+
+
+@pytest.mark.parametrize("name", ["parity", "throughput", "time_to_loss", "scaling", "process"])
+def test_every_benchmark_has_the_options_of_all(name):
+    done = run(f"benchmarks.{name}", "--help")
+    assert done.returncode == 0, done.stderr
+    for flag in ("--quick", "--json", "--data-dir", "--help"):
+        assert flag in done.stdout

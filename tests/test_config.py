@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tfae import losses, precision
-from tfae.config import LOSSES, PRECISIONS, TrainConfig, parse_args
+from tfae.config import LOSSES, PRECISIONS, RECIPES, TrainConfig, parse_args, recipe
 from tfae.errors import ConfigError
 
 
@@ -62,9 +62,21 @@ def test_every_field_is_a_flag():
         )
         given = parse_args(arguments, "x").given
         assert list(given) == [field.name]
-        for_sgd = field.name in ("momentum", "nesterov")
-        sgd = {"optimizer": "sgd", "momentum": 0.9} if for_sgd else {}
-        TrainConfig(**{**sgd, **given})
+        needs = {
+            "momentum": {"optimizer": "sgd"},
+            "nesterov": {"optimizer": "sgd", "momentum": 0.9},
+            "beta_2": {"optimizer": "adam"},
+        }
+        TrainConfig(**{**needs.get(field.name, {}), **given})
+
+
+def test_a_recipe_stands_for_its_flags_and_a_flag_given_beside_it_wins():
+    assert parse_args(["--recipe", "tutorial"], "x").given == {}
+    given = parse_args(["--recipe", "fast", "--epochs", "7"], "x").given
+    assert given == {**RECIPES["fast"], "epochs": 7}
+    assert TrainConfig(**given) == recipe("fast", epochs=7)
+    with pytest.raises(ConfigError, match=r"invalid choice: 'slow'"):
+        parse_args(["--recipe", "slow"], "x")
 
 
 def test_flags_that_are_not_given_leave_no_value():
@@ -90,6 +102,7 @@ def test_flags_that_are_not_given_leave_no_value():
         ({"optimizer": "adamw"}, "--optimizer is 'adamw'; choose one of adadelta, adam, sgd"),
         ({"output_activation": "linear"}, "needs --output-activation sigmoid, not linear"),
         ({"momentum": 0.9}, "--momentum and --nesterov are for --optimizer sgd"),
+        ({"beta_2": 0.9}, "--beta-2 is for --optimizer adam, not adadelta"),
         ({"optimizer": "sgd", "nesterov": True}, "--nesterov needs a --momentum"),
     ],
 )

@@ -147,6 +147,8 @@ def keras_twin(engine, config, rate=None):
         "weight_decay": config.weight_decay or None,
         "global_clipnorm": config.clip_norm or None,
     }
+    if config.optimizer == "adam":
+        settings |= {"beta_2": config.beta_2}
     if config.optimizer == "sgd":
         settings |= {"momentum": config.momentum, "nesterov": config.nesterov}
     optimizer = KERAS_OPTIMIZERS[config.optimizer](rate or config.learning_rate, **settings)
@@ -193,6 +195,7 @@ CASES = {
     "adadelta at Keras' default rate": {"optimizer": "adadelta", "learning_rate": 0.001},
     "adam with weight decay": {"weight_decay": 0.01},
     "adam with clipping": {"clip_norm": 0.01},
+    "adam that forgets sooner": {"beta_2": 0.9},
     "sgd": {"optimizer": "sgd", "learning_rate": 0.5},
     "sgd with momentum": {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9},
     "sgd with nesterov": {

@@ -19,6 +19,12 @@ def test_initial_weights_are_those_of_keras_with_the_same_seed(seed):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_an_initial_bias_is_of_the_hidden_layers():
+    model = Autoencoder(Stack.mirrored(12, (5,)), initial_bias=0.5)
+    np.testing.assert_array_equal(model.params[1], np.full(5, 0.5, np.float32))
+    np.testing.assert_array_equal(model.params[3], np.zeros(12, np.float32))
+
+
 def test_images_are_flattened_and_other_widths_refused():
     model = Autoencoder(Stack.mirrored(12, (5,)))
     rows = np.arange(24, dtype=np.uint8).reshape(2, 12)

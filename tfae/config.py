@@ -17,10 +17,24 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SCALES = ("auto", "none", "standard", "minmax")
 SCHEDULES = ("constant", "cosine", "one_cycle")
 
+# What --recipe stands for, flag by flag. "fast" was chosen on a tenth of MNIST's training rows that
+# it was not trained on.
+RECIPES = {
+    "tutorial": {},
+    "fast": {
+        "optimizer": "adam",
+        "beta_2": 0.98,
+        "learning_rate": 0.04,
+        "schedule": "one_cycle",
+        "initial_bias": 1.0,
+        "epochs": 5,
+    },
+}
+
 DEFAULT_LEARNING_RATES = {"adadelta": 1.0, "adam": 0.001, "sgd": 0.01}
 
 
-def _widths(text):
+def parse_widths(text):
     """`128,64,32` as a tuple of widths."""
     try:
         return tuple(int(width) for width in text.split(","))
@@ -68,11 +82,14 @@ class TrainConfig:
     layers: tuple[int, ...] = _option(
         (32,),
         "encoder widths down to the code, mirrored by the decoder: 128,64,32",
-        parse=_widths,
+        parse=parse_widths,
         metavar="N[,N...]",
     )
     activation: str = _option("relu", "of every layer but the last", choices=ACTIVATIONS)
     output_activation: str = _option("sigmoid", "of the last layer", choices=ACTIVATIONS)
+    initial_bias: float = _option(
+        0.0, "of the hidden layers; above 0 it keeps relu units from dying at high learning rates"
+    )
     loss: str = _option("binary_crossentropy", "what is minimised", choices=LOSSES)
     optimizer: str = _option("adadelta", "how it is minimised", choices=OPTIMIZERS)
     learning_rate: float | None = _option(
@@ -81,6 +98,7 @@ class TrainConfig:
     schedule: str = _option(
         "constant", "how the learning rate changes over the run", choices=SCHEDULES
     )
+    beta_2: float = _option(0.999, "of adam: how slowly it forgets squares", between=(0.0, 1.0))
     momentum: float = _option(0.0, "of sgd", minimum=0.0, maximum=1.0)
     nesterov: bool = _option(False, "Nesterov's form of sgd's momentum")
     weight_decay: float = _option(0.0, "decoupled from the gradient, as in AdamW", minimum=0.0)
@@ -125,6 +143,8 @@ class TrainConfig:
             raise ConfigError(
                 f"--momentum and --nesterov are for --optimizer sgd, not {self.optimizer}"
             )
+        if self.optimizer != "adam" and self.beta_2 != TrainConfig.beta_2:
+            raise ConfigError(f"--beta-2 is for --optimizer adam, not {self.optimizer}")
         if self.nesterov and not self.momentum:
             raise ConfigError("--nesterov needs a --momentum above 0, such as 0.9")
 
@@ -149,6 +169,11 @@ class TrainConfig:
         if isinstance(values.get("layers"), list):
             values["layers"] = tuple(values["layers"])
         return cls(**values)
+
+
+def recipe(name, **changes):
+    """The `TrainConfig` of a name in `RECIPES`, with changes of its own."""
+    return TrainConfig(**{**RECIPES[name], **changes})
 
 
 def _check(field, value):
@@ -192,6 +217,10 @@ def _is_of_type(value, annotation):
 def flag_of(name):
     """`--batch-size` for `batch_size`."""
     return "--" + name.replace("_", "-")
+
+
+def _flags_of(name):
+    return " ".join(f"{flag_of(field)} {value}" for field, value in RECIPES[name].items())
 
 
 def shown(value):
@@ -255,6 +284,13 @@ def parse_args(argv, prog):
     )
     add_options(parser)
     parser.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        default="tutorial",
+        help="what the flags that are not given are: the tutorial's, or the fastest way to its "
+        f"loss, which is {_flags_of('fast')} (default: tutorial)",
+    )
+    parser.add_argument(
         "--resume", action="store_true", help="go on from --workdir's last checkpoint"
     )
     parser.add_argument(
@@ -264,6 +300,7 @@ def parse_args(argv, prog):
         "--quiet", action="store_true", help="print nothing but warnings and errors"
     )
     given = vars(parser.parse_args(argv))
+    given = {**RECIPES[given.pop("recipe")], **given}
     return Invocation(
         resume=given.pop("resume"),
         overwrite=given.pop("overwrite"),

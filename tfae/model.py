@@ -46,21 +46,24 @@ class Autoencoder(tf.Module):
         scaling: The `Scaling` of a float table; the identity by default.
         seed: Of the initial weights: Glorot uniform (Glorot and Bengio, 2010) and zero biases, to
             the bit those of the same Keras layers after `keras.utils.set_random_seed(seed)`.
+        initial_bias: Of the hidden layers, in place of zero.
     """
 
-    def __init__(self, stack, scaling=None, seed=0):
+    def __init__(self, stack, scaling=None, seed=0, initial_bias=0.0):
         super().__init__(name="autoencoder")
         self.stack = stack
         self.scaling = scaling or Scaling()
         self.params = []
         seeds = random.Random(seed)  # a seed a kernel, drawn as Keras draws them
+        last = len(stack.layer_shapes) - 1
         for layer, (inputs, outputs) in enumerate(stack.layer_shapes):
             limit = (6.0 / (inputs + outputs)) ** 0.5
             kernel = tf.random.stateless_uniform(
                 (inputs, outputs), (seeds.randint(1, 10**9), 0), minval=-limit, maxval=limit
             )
             self.params.append(tf.Variable(kernel, name=f"kernel_{layer}"))
-            self.params.append(tf.Variable(tf.zeros(outputs), name=f"bias_{layer}"))
+            bias = tf.fill((outputs,), 0.0 if layer == last else initial_bias)
+            self.params.append(tf.Variable(bias, name=f"bias_{layer}"))
 
     def encode(self, rows):
         """Codes [N, Z] float32 of rows [N, D], or of images [N, h, w] or [N, h, w, c].

@@ -73,9 +73,13 @@ class SGD:
         return param + velocity, (velocity,)
 
 
-def make_optimizer(name, momentum=0.0, nesterov=False):
-    """The optimizer of that name: adadelta, adam or sgd."""
-    return {"adadelta": Adadelta(), "adam": Adam(), "sgd": SGD(momentum, nesterov)}[name]
+def make_optimizer(config):
+    """The optimizer of a `TrainConfig`: adadelta, adam or sgd."""
+    return {
+        "adadelta": Adadelta(),
+        "adam": Adam(beta_2=config.beta_2),
+        "sgd": SGD(config.momentum, config.nesterov),
+    }[config.optimizer]
 
 
 def decay_weights(params, weight_decay, learning_rate):

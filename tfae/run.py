@@ -44,7 +44,7 @@ class Run:
         if config.tensorboard:
             TensorBoard.check_installed()
         self.config = config
-        self.model = Autoencoder(stack, scaling, config.seed)
+        self.model = Autoencoder(stack, scaling, config.seed, config.initial_bias)
         self.engine, reason = make_engine(config, self.model, source.train.shape[0])
         self.feed = Feed(source.train, config.seed, config.batch_size, config.block_rows)
         self.validation = tf.constant(source.validation)

@@ -21,7 +21,7 @@ def make_engine(config, model, row_count):
     engine = XlaEngine(
         model,
         config.loss,
-        make_optimizer(config.optimizer, config.momentum, config.nesterov),
+        make_optimizer(config),
         make_schedule(config.schedule, config.learning_rate, total_steps),
         batch_size=config.batch_size,
         precision=PRECISIONS[config.precision],

@@ -1,0 +1,129 @@
+"""Who takes part in the benchmarks, each behind the same interface, `Contestant`."""
+
+import importlib
+import importlib.util
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch came to.
+
+    Attributes:
+        loss: The mean training loss.
+        epoch_s: Seconds of training, the feed included, validation not.
+        val_loss: The mean validation loss after it, or None.
+    """
+
+    loss: float
+    epoch_s: float
+    val_loss: float | None = None
+
+
+class Contestant:
+    """Trains a stack with its own means.
+
+    Args:
+        config: A `tfae.config.TrainConfig`, of which it takes layers, optimizer, learning rate,
+            batch size and precision. Hidden layers are relu, the output is a sigmoid under binary
+            cross-entropy.
+        train: [N, D] bytes.
+        validation: [M, D] bytes.
+    """
+
+    def reset(self, weights):
+        """Begin anew from these arrays, kernel and bias of each layer in turn."""
+        raise NotImplementedError
+
+    def train_in_order(self, order):
+        """One epoch, or a part of one, in this order.
+
+        Returns:
+            The mean over the rows of the loss that each had before its batch's update, which is
+            the loss that Keras reports.
+        """
+        raise NotImplementedError
+
+    def train(self, epochs):
+        """Whole epochs in orders of its own, fed the way its users would.
+
+        Returns:
+            An `Epoch` for each.
+        """
+        raise NotImplementedError
+
+    def note(self):
+        """What it chose for itself, for a person."""
+        return ""
+
+    def parts_s(self):
+        """Seconds an epoch of its parts, by name."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A contestant's place on the list.
+
+    Attributes:
+        name: For a person, and for --only.
+        engine: What runs its epochs, in a word.
+        make: "module:Class", where the class is.
+        needs: The package that it runs on.
+        precision: Of the products.
+        options: Further arguments of the class.
+    """
+
+    name: str
+    engine: str
+    make: str
+    needs: str = "tensorflow"
+    precision: str = "float32"
+    options: dict = field(default_factory=dict)
+
+    @property
+    def is_installed(self):
+        """Whether the package that it needs is there."""
+        return importlib.util.find_spec(self.needs) is not None
+
+    def build(self, config, train, validation):
+        """The contestant."""
+        module, name = self.make.split(":")
+        make = getattr(importlib.import_module(module), name)
+        return make(config, train, validation, **self.options)
+
+
+_HERE = "benchmarks.contestants"
+ENTRIES = (
+    Entry("Keras fit, as the tutorial has it", "fit", f"{_HERE}.keras_fit:KerasFit"),
+    Entry("Keras fit at its best", "fit", f"{_HERE}.keras_fit:KerasAtItsBest"),
+    *(
+        Entry(
+            f"Keras fit at its best, {precision}",
+            "fit",
+            f"{_HERE}.keras_fit:KerasAtItsBest",
+            precision=precision,
+        )
+        for precision in ("mixed_bfloat16", "mixed_float16")
+    ),
+    Entry("TensorFlow, a tf.function step", "tf.function", f"{_HERE}.tf_loop:TfLoop"),
+    Entry("PyTorch, eager", "eager", f"{_HERE}.pytorch:PyTorch", "torch"),
+    Entry(
+        "PyTorch, torch.compile",
+        "torch.compile",
+        f"{_HERE}.pytorch:PyTorch",
+        "torch",
+        options={"compiled": True},
+    ),
+    Entry("JAX, lax.scan", "lax.scan", f"{_HERE}.jax_scan:JaxScan", "jax"),
+    *(
+        Entry(
+            f"tfae, xla, {precision}",
+            "xla",
+            f"{_HERE}.ours:Tfae",
+            precision=precision,
+            options={"engine": "xla"},
+        )
+        for precision in ("float32", "mixed_bfloat16", "mixed_float16")
+    ),
+)

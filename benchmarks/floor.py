@@ -1,0 +1,38 @@
+"""The arithmetic floor: the time of the matrix products alone at the rate a large one reaches."""
+
+import time
+
+SIZE = 2048
+REPEATS = 8
+
+
+class MatmulRate:
+    """A product of two large float32 matrices, over and over."""
+
+    def __init__(self):
+        import tensorflow as tf  # here, in a process of its own
+
+        self._matmul = tf.matmul
+        self._left = tf.random.normal((SIZE, SIZE))
+        self._right = tf.random.normal((SIZE, SIZE))
+        self.flops()
+
+    def flops(self):
+        """Floating-point operations a second, the best of some, by all of TensorFlow's threads."""
+        times = []
+        for _ in range(REPEATS):
+            begin = time.perf_counter()
+            self._matmul(self._left, self._right).numpy()
+            times.append(time.perf_counter() - begin)
+        return 2 * SIZE**3 / min(times)
+
+
+def epoch_flops(stack, rows):
+    """Of an epoch's products: 3 a layer, but for the gradient of the first layer's input.
+
+    Args:
+        stack: The `Stack`; 784-32-784 has 5 products.
+        rows: N.
+    """
+    sizes = [inputs * outputs for inputs, outputs in stack.layer_shapes]
+    return 2 * rows * (3 * sum(sizes) - sizes[0])

@@ -1,0 +1,220 @@
+"""Keras' numbers: every engine of tfae beside Keras, from the same weights in the same order.
+
+float32: every epoch's training and validation loss within 2e-6 of Keras', with the difference of
+Keras' own two compile modes (jit_compile on and off) beside it as the yardstick. Where an epoch
+leaves that tolerance it is run again step by step, and the first step that differs is named.
+
+Mixed precisions round, and two correct programs round apart, so that steps need not agree: there
+the mean of the final validation losses over some seeds is held against Keras' under the same
+policy.
+"""
+
+import sys
+import time
+
+import numpy as np
+
+from benchmarks import harness
+from tfae.config import PRECISIONS, TrainConfig, parse_widths
+from tfae.startup import import_tensorflow
+
+LOSS_RTOL = 2e-6  # twenty times what Keras' compile modes differ by
+MIXED_LOSS_RTOL = 3e-3  # of the mean over the seeds
+OPTIMIZERS = ("adadelta", "adam")
+
+
+def main(argv=None, ours=None):
+    """Run the benchmark; exit status 1 where a verdict is no.
+
+    Args:
+        argv: The arguments; None for the command line's.
+        ours: The contestant to check; None for `benchmarks.contestants.ours.Tfae`.
+    """
+    parser = harness.make_parser("parity", __doc__)
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--engines", default="xla", help="with commas (default: xla)")
+    parser.add_argument("--precisions", default=",".join(PRECISIONS), help="with commas")
+    parser.add_argument("--optimizers", default=",".join(OPTIMIZERS), help="with commas")
+    parser.add_argument("--layers", type=parse_widths, default=(32,), help="such as 128,64,32")
+    parser.add_argument("--seeds", type=int, default=5, help="of mixed precisions (default: 5)")
+    options = harness.parse(
+        parser, argv, rows=12_000, epochs=2, seeds=2, precisions="float32,mixed_bfloat16"
+    )
+    import_tensorflow()
+    from benchmarks.contestants.ours import Tfae
+
+    source = harness.load_images(options)
+    base = TrainConfig(layers=options.layers)
+    results = []
+    for precision in options.precisions.split(","):
+        for optimizer in options.optimizers.split(","):
+            config = TrainConfig(layers=base.layers, optimizer=optimizer, precision=precision)
+            compare = _compare_epochs if precision == "float32" else _compare_seeds
+            for result in compare(ours or Tfae, config, source, options):
+                print(_verdict(result), flush=True)
+                results.append(result)
+    work = harness.describe_work(source, base) | {"epochs": options.epochs}
+    _print(results, work)
+    harness.write_json(options, work, results)
+    if not all(result["passed"] for result in results):
+        sys.exit(1)
+
+
+def _compare_epochs(ours, config, source, options):
+    """A result for each engine in float32, compared epoch by epoch."""
+    from benchmarks.contestants.keras_fit import KerasFit
+
+    parts = source.train, source.validation
+    engines = options.engines.split(",")
+    keras, yardstick = KerasFit(config, *parts), KerasFit(config, *parts, jit_compile=False)
+    engine_runs = [ours(config, *parts, engine=engine) for engine in engines]
+    contestants = [keras, yardstick, *engine_runs]
+    curves, seconds = _train_side_by_side(contestants, config, source, 0, options.epochs)
+    differences = np.abs(curves / curves[0] - 1)  # [contestants, epochs, 2]
+    for number, engine in enumerate(engines, start=2):
+        per_epoch = differences[number].max(axis=1)
+        first_bad = int(np.argmax(~(per_epoch <= LOSS_RTOL)))  # 0 also where there is none
+        passed = bool(per_epoch[first_bad] <= LOSS_RTOL)
+        yield {
+            **_describe(engine, config, seconds[number], curves[number], len(source.train)),
+            "tolerance": LOSS_RTOL,
+            "difference": float(per_epoch.max()),
+            "loss_difference": differences[number, :, 0].tolist(),
+            "val_loss_difference": differences[number, :, 1].tolist(),
+            "weight_difference": _weight_difference(contestants[number], keras),
+            "yardstick": float(differences[1].max()),
+            "yardstick_difference": differences[1].max(axis=1).tolist(),
+            "yardstick_weight_difference": _weight_difference(yardstick, keras),
+            "keras_final_loss": float(curves[0, -1, 1]),
+            "first_step": None
+            if passed
+            else _first_step(contestants[number], keras, config, source, first_bad),
+            "passed": passed,
+        }
+
+
+def _compare_seeds(ours, config, source, options):
+    """A result for each engine in a mixed precision, compared by the mean over the seeds."""
+    from benchmarks.contestants.keras_fit import KerasFit
+
+    parts = source.train, source.validation
+    engines = options.engines.split(",")
+    contestants = [
+        KerasFit(config, *parts),
+        *(ours(config, *parts, engine=engine) for engine in engines),
+    ]
+    runs = [
+        _train_side_by_side(contestants, config, source, seed, options.epochs)
+        for seed in range(options.seeds)
+    ]
+    finals = np.array([curves[:, -1, 1] for curves, _ in runs])  # [seeds, contestants]
+    means = finals.mean(axis=0)
+    for number, engine in enumerate(engines, start=1):
+        curves, seconds = runs[0]
+        difference = float(abs(means[number] / means[0] - 1))
+        yield {
+            **_describe(engine, config, seconds[number], curves[number], len(source.train)),
+            "tolerance": MIXED_LOSS_RTOL,
+            "difference": difference,
+            "seeds": options.seeds,
+            "final_losses": finals[:, number].tolist(),
+            "keras_final_losses": finals[:, 0].tolist(),
+            "final_loss": float(means[number]),
+            "keras_final_loss": float(means[0]),
+            "passed": difference <= MIXED_LOSS_RTOL,
+        }
+
+
+def _train_side_by_side(contestants, config, source, seed, epochs):
+    """Train all from the same weights in the same orders.
+
+    Returns:
+        [contestants, epochs, 2] training and validation losses, and [contestants, epochs] seconds
+        of training.
+    """
+    weights = harness.initial_weights(config, source.train.shape[1], seed)
+    for contestant in contestants:
+        contestant.reset(weights)
+    losses, seconds = [], []
+    for order in _orders(seed, len(source.train), epochs):
+        for contestant in contestants:
+            begin = time.perf_counter()
+            loss = contestant.train_in_order(order)
+            seconds.append(time.perf_counter() - begin)
+            losses.append((loss, contestant.evaluate()))
+    shape = epochs, len(contestants)
+    return np.reshape(losses, (*shape, 2)).swapaxes(0, 1), np.reshape(seconds, shape).T
+
+
+def _orders(seed, rows, epochs):
+    rng = np.random.default_rng(seed)
+    return [rng.permutation(rows) for _ in range(epochs)]
+
+
+def _first_step(run, keras, config, source, epoch):
+    """Which step of that epoch, from 0, is the first whose loss differs, as a sentence."""
+    weights = harness.initial_weights(config, source.train.shape[1], 0)
+    run.reset(weights)
+    keras.reset(weights)
+    *before, order = _orders(0, len(source.train), epoch + 1)
+    for whole in before:
+        run.train_in_order(whole)
+        keras.train_in_order(whole)
+    for step, start in enumerate(range(0, len(order), config.batch_size), start=1):
+        batch = order[start : start + config.batch_size]
+        ours, theirs = run.train_in_order(batch), keras.train_in_order(batch)
+        if not abs(ours / theirs - 1) <= LOSS_RTOL:
+            return f"epoch {epoch + 1}, step {step}: {ours:.9g}, Keras {theirs:.9g}"
+    return f"epoch {epoch + 1}: every step alone agrees, the epoch does not"
+
+
+def _weight_difference(run, keras):
+    pairs = zip(run.weights(), keras.weights(), strict=True)
+    return float(max(np.abs(ours - theirs).max() for ours, theirs in pairs))
+
+
+def _describe(engine, config, seconds, curve, rows):
+    """What every result has; the first epoch compiles."""
+    epoch_s = harness.spread(seconds[1:].tolist() or seconds.tolist())
+    return {
+        "name": f"{engine}, {config.precision}, {config.optimizer}",
+        "engine": engine,
+        "precision": config.precision,
+        "optimizer": config.optimizer,
+        "epoch_s": epoch_s,
+        "rows_per_s": rows / epoch_s["median"],
+        "compile_s": max(float(seconds[0]) - epoch_s["median"], 0.0),
+        "final_loss": float(curve[-1, 1]),
+    }
+
+
+def _verdict(result):
+    word = "yes" if result["passed"] else "NO"
+    where = result.get("first_step")
+    return f"{result['name']}: {word}" + (f" ({where})" if where else "")
+
+
+def _print(results, work):
+    print(f"\n{work['dataset']}, {work['rows']:,} rows, {work['layers']}, {work['epochs']} epochs")
+    print("difference: of the losses, relative to Keras'; the largest epoch's in float32, the")
+    print("mean's over the seeds in mixed precisions. Keras: between its own compile modes.\n")
+    header = "", "difference", "allowed", "Keras", "weights", "seeds", "loss", "Keras' loss", "same"
+    rows = [
+        (
+            result["name"],
+            f"{result['difference']:.1e}",
+            f"{result['tolerance']:.0e}",
+            f"{result['yardstick']:.1e}" if "yardstick" in result else "",
+            f"{result['weight_difference']:.1e}" if "weight_difference" in result else "",
+            str(result.get("seeds", 1)),
+            f"{result['final_loss']:.5f}",
+            f"{result['keras_final_loss']:.5f}",
+            "yes" if result["passed"] else "NO",
+        )
+        for result in results
+    ]
+    harness.print_table(header, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""How an epoch's time grows with rows, code, features, depth and batch: tfae beside Keras.
+
+One of them is varied at a time around a common point. The rows are the digits, taken again from the
+first where more are asked for, their pixels repeated or left out to give the features. At each
+point the loss of a first epoch is compared with Keras' before it is timed; then the contestants
+take turns. The slope is that of the straight line through the points in logarithms: 1 where the
+time grows in proportion.
+"""
+
+import statistics
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks import harness
+from tfae.config import TrainConfig
+from tfae.startup import import_tensorflow
+
+LOSS_RTOL = 1e-5  # of one epoch, from equal weights in an equal order
+
+
+@dataclass(frozen=True)
+class Point:
+    """A size of the work: N rows, D features, the encoder's widths, B rows a batch."""
+
+    rows: int = 20_000
+    features: int = 784
+    layers: tuple[int, ...] = (32,)
+    batch_size: int = 256
+
+
+# The values on the horizontal axis, and the point that each stands for.
+SWEEPS = {
+    "rows": {n: Point(rows=n) for n in (10_000, 30_000, 100_000, 300_000, 1_000_000)},
+    "code": {z: Point(layers=(z,)) for z in (8, 32, 128, 512, 1024)},
+    "features": {d: Point(features=d) for d in (64, 256, 784, 2048, 4096)},
+    "layers": {2 * n: Point(layers=(128,) * (n - 1) + (32,)) for n in (1, 2, 3, 4, 6)},
+    "batch": {b: Point(batch_size=b) for b in (16, 64, 256, 1024, 4096, 8192)},
+}
+
+
+def main(argv=None, ours=None):
+    """Run the benchmark; exit status 1 where a loss is not Keras'.
+
+    Args:
+        argv: The arguments; None for the command line's.
+        ours: The contestant to time; None for `benchmarks.contestants.ours.Tfae`.
+    """
+    parser = harness.make_parser("scaling", __doc__)
+    parser.add_argument("--engines", default="xla", help="of tfae, with commas (default: xla)")
+    parser.add_argument("--sweeps", default=",".join(SWEEPS), help=f"default: {','.join(SWEEPS)}")
+    parser.add_argument("--turns", type=int, default=3, help="at each point (default: 3)")
+    options = harness.parse(parser, argv, sweeps="batch", turns=1)
+    import_tensorflow()
+    if ours is None:
+        from benchmarks.contestants.ours import Tfae as ours
+
+    source = harness.load_images(options)
+    points = [
+        (sweep, value, point)
+        for sweep in options.sweeps.split(",")
+        for value, point in SWEEPS[sweep].items()
+    ]
+    results, wrong = [], []
+    for sweep, value, point in points:
+        rows = resized(source.train, point.rows, point.features)
+        measured = list(_measure(point, rows, ours, options))
+        for result in measured:
+            results.append({"sweep": sweep, "value": value, **result})
+            if not result["agrees"]:
+                wrong.append(
+                    f"{sweep} {value}: WRONG, {result['name']} has another loss than Keras"
+                )
+        times = ", ".join(f"{r['name']} {r['epoch_s']['median']:.4f} s" for r in measured)
+        print(f"{sweep} {value:,}: {times}", flush=True)
+
+    slopes = _slopes(results)
+    print()
+    header = "slope of", *dict.fromkeys(result["name"] for result in results)
+    rows = [(sweep, *(f"{slope:.2f}" for slope in by.values())) for sweep, by in slopes.items()]
+    harness.print_table(header, rows)
+    for line in wrong:
+        print(line)
+    common = TrainConfig(layers=Point().layers, batch_size=Point().batch_size)
+    work = harness.describe_work(source, common)
+    work |= {"rows": Point().rows, "validation_rows": 0, "turns": options.turns}
+    harness.write_json(options, work, results, slopes=slopes)
+    if wrong:
+        sys.exit(1)
+
+
+def resized(images, count, features):
+    """Bytes [N, D] from images of other numbers."""
+    pixels = np.linspace(0, images.shape[1] - 1, features).round().astype(int)
+    rows = np.empty((count, features), np.uint8)
+    for start in range(0, count, len(images)):
+        rows[start : start + len(images)] = images[: count - start, pixels]
+    return rows
+
+
+def _measure(point, rows, ours, options):
+    """A result for each contestant at this point."""
+    from benchmarks.contestants.keras_fit import KerasFit
+
+    config = TrainConfig(layers=point.layers, batch_size=point.batch_size)
+    contestants = {"Keras fit": KerasFit(config, rows, rows[:1])}
+    for engine in options.engines.split(","):
+        contestants[f"tfae, {engine}"] = ours(config, rows, rows[:1], engine=engine)
+    weights = harness.initial_weights(config, point.features, 0)
+    order = np.random.default_rng(0).permutation(point.rows)
+    losses, first_s, times = {}, {}, {name: [] for name in contestants}
+    for name, contestant in contestants.items():
+        contestant.reset(weights)
+        losses[name], first_s[name] = harness.timed(contestant.train_in_order, order)
+        contestant.train(1)  # as it is timed, once untimed
+    for _ in range(options.turns):
+        for name, contestant in contestants.items():
+            times[name].append(contestant.train(1)[0].epoch_s)
+    expected = losses["Keras fit"]
+    for name in contestants:
+        epoch_s = harness.spread(times[name])
+        yield {
+            "name": name,
+            "engine": "fit" if name == "Keras fit" else contestants[name].engine.name,
+            "precision": "float32",
+            "epoch_s": epoch_s,
+            "rows_per_s": point.rows / epoch_s["median"],
+            "compile_s": max(first_s[name] - statistics.median(times[name]), 0.0),
+            "final_loss": losses[name],
+            "agrees": bool(abs(losses[name] / expected - 1) <= LOSS_RTOL),
+        }
+
+
+def _slopes(results):
+    """Of each sweep and contestant: how the time's logarithm grows with the value's."""
+    slopes = {}
+    for sweep in dict.fromkeys(result["sweep"] for result in results):
+        slopes[sweep] = {}
+        for name in dict.fromkeys(result["name"] for result in results):
+            points = [r for r in results if (r["sweep"], r["name"]) == (sweep, name)]
+            values = np.log([r["value"] for r in points])
+            times = np.log([r["epoch_s"]["median"] for r in points])
+            slopes[sweep][name] = float(np.polyfit(values, times, 1)[0]) if len(points) > 1 else 0.0
+    return slopes
+
+
+if __name__ == "__main__":
+    main()

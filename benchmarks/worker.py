@@ -1,0 +1,76 @@
+"""An object in a process of its own: contestants share no thread pool, allocator or library."""
+
+import multiprocessing
+import os
+
+
+class WorkerError(Exception):
+    """What went wrong in the process, in one line."""
+
+
+class Worker:
+    """Builds an object in a new process and calls its methods there.
+
+    Args:
+        build: A function that can be pickled, and returns the object.
+        args: Of that function.
+
+    Raises:
+        WorkerError: The object could not be built.
+    """
+
+    def __init__(self, build, *args):
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, build, args), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._receive()
+
+    def call(self, method, *args):
+        """The result of that method.
+
+        Raises:
+            WorkerError: The method raised, or the process died.
+        """
+        self._connection.send((method, args))
+        return self._receive()
+
+    def _receive(self):
+        try:
+            error, result = self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            raise WorkerError(f"its process ended with {self._process.exitcode}") from None
+        if error:
+            raise WorkerError(error)
+        return result
+
+    def close(self):
+        """End the process."""
+        self._connection.close()
+        self._process.join()
+
+
+def _serve(connection, build, args):
+    # What libraries print while they load is no part of a benchmark; errors come back as results.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    try:
+        served = build(*args)
+    except Exception as error:
+        connection.send((_described(error), None))
+        return
+    connection.send((None, None))
+    while True:
+        try:
+            method, args = connection.recv()
+        except EOFError:
+            return
+        try:
+            connection.send((None, getattr(served, method)(*args)))
+        except Exception as error:
+            connection.send((_described(error), None))
+
+
+def _described(error):
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

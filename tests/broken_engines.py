@@ -1,0 +1,90 @@
+"""Contestants that are wrong on purpose: a benchmark that lets one pass proves nothing."""
+
+import tensorflow as tf
+
+from benchmarks.contestants.ours import Tfae
+from tfae.engines.xla import XlaEngine, compiled
+
+# What the engine would do in an epoch, to be traced as a part of another function.
+epoch_of = XlaEngine.train_epoch.python_function
+
+
+class StaleGradientEngine(XlaEngine):
+    """Takes every gradient at the weights that the epoch began with."""
+
+    @compiled
+    def train_epoch(self, rows, order):
+        """As `XlaEngine.train_epoch`."""
+        self._stale = self.state.read().params
+        return epoch_of(self, rows, order)
+
+    def _train_step(self, state, rows):
+        updated, loss_sum = super()._train_step(state._replace(params=self._stale), rows)
+        moved = zip(state.params, updated.params, self._stale, strict=True)
+        return updated._replace(params=tuple(p + new - old for p, new, old in moved)), loss_sum
+
+
+class DroppedBatchEngine(XlaEngine):
+    """Leaves out an epoch's short last batch."""
+
+    @compiled
+    def train_epoch(self, rows, order):
+        """As `XlaEngine.train_epoch`."""
+        whole = order.shape[0] // self._batch_size * self._batch_size
+        return epoch_of(self, rows, order[: whole or None])
+
+
+class BatchMeanEngine(XlaEngine):
+    """Averages the loss over batches, so that a short one counts as much as a whole one."""
+
+    @compiled
+    def train_epoch(self, rows, order):
+        """As `XlaEngine.train_epoch`."""
+        self._rows_a_batch = order.shape[0] / -(-order.shape[0] // self._batch_size)
+        return epoch_of(self, rows, order)
+
+    def _train_step(self, state, rows):
+        state, loss_sum = super()._train_step(state, rows)
+        return state, loss_sum / tf.cast(rows.shape[0], tf.float32) * self._rows_a_batch
+
+
+class FrozenBiasEngine(XlaEngine):
+    """Does not train the last bias."""
+
+    def _train_step(self, state, rows):
+        updated, loss_sum = super()._train_step(state, rows)
+        return updated._replace(params=(*updated.params[:-1], state.params[-1])), loss_sum
+
+
+class _Broken(Tfae):
+    engine_class = XlaEngine
+
+    def make_engine(self, config, model, row_count):
+        """The engine, broken."""
+        engine, reason = super().make_engine(config, model, row_count)
+        engine.__class__ = self.engine_class
+        return engine, reason
+
+
+class StaleGradient(_Broken):
+    """With a `StaleGradientEngine`."""
+
+    engine_class = StaleGradientEngine
+
+
+class DroppedBatch(_Broken):
+    """With a `DroppedBatchEngine`."""
+
+    engine_class = DroppedBatchEngine
+
+
+class FrozenBias(_Broken):
+    """With a `FrozenBiasEngine`."""
+
+    engine_class = FrozenBiasEngine
+
+
+class BatchMean(_Broken):
+    """With a `BatchMeanEngine`."""
+
+    engine_class = BatchMeanEngine
