@@ -1,9 +1,9 @@
 """What every benchmark shares: its options, the rows it runs on, its table and its JSON."""
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.metadata
-import importlib.util
 import json
 import shlex
 import statistics
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tfae.data.sources import load
-from tfae.errors import TfaeError
+from tfae.errors import DataError, TfaeError
 from tfae.spec import Stack
 
 
@@ -28,10 +28,39 @@ def make_parser(name, doc):
     parser = argparse.ArgumentParser(f"python -m benchmarks.{name}", description=doc.split("\n")[0])
     parser.add_argument("--dataset", default="auto", help="auto, mnist, glyphs or a file of images")
     parser.add_argument("--data-dir", metavar="DIR", help="where MNIST is kept")
-    parser.add_argument("--rows", type=int, help="train on the first so many rows only")
+    parser.add_argument("--rows", type=positive, help="train on the first so many rows only")
     parser.add_argument("--quick", action="store_true", help="less work, done within a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     return parser
+
+
+def positive(text):
+    """A whole number from 1 on, for argparse."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def some_of(*choices):
+    """A function from text with commas to a list of these names, for argparse."""
+
+    def parse_names(text):
+        names = text.split(",")
+        unknown = [name for name in names if name not in choices]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(choices)}")
+        return names
+
+    return parse_names
+
+
+def run(main):
+    """Call a benchmark's `main` as a program; what cannot be done is one line."""
+    try:
+        main()
+    except TfaeError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
 
 
 def parse(parser, argv, **quick):
@@ -40,18 +69,21 @@ def parse(parser, argv, **quick):
         parser.set_defaults(**quick)
         print("quick: a look whether it works; no figure to quote")
     options = parser.parse_args(argv)
+    if options.json and not options.json.absolute().parent.is_dir():
+        parser.error(f"--json {options.json}: there is no directory {options.json.parent}")
     options.command = _command(parser.prog, sys.argv[1:] if argv is None else argv)
     return options
 
 
 def load_images(options):
-    """The `Source` that the options name; ends the process, with one line, where there is none."""
-    try:
-        source = load(options.dataset, options.data_dir)
-    except TfaeError as error:
-        sys.exit(f"benchmarks: {error}")
+    """The `Source` that the options name.
+
+    Raises:
+        DataError: It cannot be had, or has no bytes.
+    """
+    source = load(options.dataset, options.data_dir)
     if source.train.dtype != np.uint8:
-        sys.exit(f"benchmarks: {source.title} has no bytes; the contestants take images")
+        raise DataError(f"{source.title} has no bytes, and the contestants take images")
     if options.rows:
         source = dataclasses.replace(
             source,
@@ -67,10 +99,15 @@ def stack_of(config, features):
 
 
 def initial_weights(config, features, seed):
-    """Kernel and bias of each layer, arrays that Keras draws after `set_random_seed(seed)`."""
+    """Kernel and bias of each layer, arrays that Keras draws after `set_random_seed(seed)`.
+
+    Hidden biases are the configuration's.
+    """
     from tfae.model import Autoencoder
 
-    return [param.numpy() for param in Autoencoder(stack_of(config, features), seed=seed).params]
+    stack = stack_of(config, features)
+    model = Autoencoder(stack, seed=seed, initial_bias=config.initial_bias)
+    return [param.numpy() for param in model.params]
 
 
 def describe_work(source, config):
@@ -93,9 +130,11 @@ def timed(function, *args):
 
 
 def spread(values):
-    """The median, the extremes and the values themselves."""
+    """The median, the extremes, the mean and its standard deviation, and the values."""
     return {
         "median": statistics.median(values),
+        "mean": statistics.fmean(values),
+        "std": statistics.pstdev(values),
         "min": min(values),
         "max": max(values),
         "runs": list(values),
@@ -103,7 +142,16 @@ def spread(values):
 
 
 def write_json(options, work, results, **more):
-    """Write the results, with the machine and the command that made them, where --json says."""
+    """Write the results, with the machine and the command that made them, where --json says.
+
+    Args:
+        options: What `parse` gave.
+        work: What was trained on what.
+        results: A dictionary for each contestant: `name`, `engine`, `precision`, `epoch_s` (a
+            `spread`), `rows_per_s`, `compile_s`, `final_loss` (which loss that is, `work` says
+            under the same name) and what else the benchmark measured.
+        more: Beside them in the document.
+    """
     if not options.json:
         return
     from tfae.environment import describe_environment
@@ -119,16 +167,19 @@ def write_json(options, work, results, **more):
 
 
 def _peer_versions():
-    installed = (name for name in ("torch", "jax") if importlib.util.find_spec(name))
-    return {name: importlib.metadata.version(name) for name in installed}
+    versions = {}
+    for name in ("torch", "jax"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def _command(prog, argv):
     """The command line as anybody could type it: without this machine's directories."""
-    words = list(argv)
-    for flag in ("--data-dir", "--json"):
+    words = [part for word in argv for part in word.split("=", 1)]
+    for flag, shown in (("--data-dir", "DIR"), ("--json", "FILE")):
         if flag in words:
-            words[words.index(flag) + 1] = "DIR" if flag == "--data-dir" else "FILE"
+            words[words.index(flag) + 1] = shown
     return f"{prog} {shlex.join(words)}".strip()
 
 

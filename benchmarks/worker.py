@@ -1,7 +1,11 @@
 """An object in a process of its own: contestants share no thread pool, allocator or library."""
 
+import contextlib
 import multiprocessing
 import os
+
+# Several processes share a GPU.
+SHARING = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 class WorkerError(Exception):
@@ -20,6 +24,8 @@ class Worker:
     """
 
     def __init__(self, build, *args):
+        for name, value in SHARING.items():
+            os.environ.setdefault(name, value)
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, build, args), daemon=True)
@@ -33,7 +39,8 @@ class Worker:
         Raises:
             WorkerError: The method raised, or the process died.
         """
-        self._connection.send((method, args))
+        with contextlib.suppress(OSError):  # a process that died is said by what follows
+            self._connection.send((method, args))
         return self._receive()
 
     def _receive(self):
@@ -45,11 +52,6 @@ class Worker:
         if error:
             raise WorkerError(error)
         return result
-
-    def close(self):
-        """End the process."""
-        self._connection.close()
-        self._process.join()
 
 
 def _serve(connection, build, args):

@@ -56,6 +56,15 @@ class FrozenBiasEngine(XlaEngine):
         return updated._replace(params=(*updated.params[:-1], state.params[-1])), loss_sum
 
 
+class LyingEvaluateEngine(XlaEngine):
+    """Says that the validation loss is a tenth lower than it is."""
+
+    @compiled
+    def evaluate(self, rows):
+        """As `XlaEngine.evaluate`."""
+        return 0.9 * XlaEngine.evaluate.python_function(self, rows)
+
+
 class _Broken(Tfae):
     engine_class = XlaEngine
 
@@ -82,6 +91,12 @@ class FrozenBias(_Broken):
     """With a `FrozenBiasEngine`."""
 
     engine_class = FrozenBiasEngine
+
+
+class LyingEvaluate(_Broken):
+    """With a `LyingEvaluateEngine`."""
+
+    engine_class = LyingEvaluateEngine
 
 
 class BatchMean(_Broken):

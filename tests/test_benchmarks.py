@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from benchmarks import parity, scaling, throughput, time_to_loss
 from benchmarks.contestants import ENTRIES, Entry, Epoch
+from tfae.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
 BROKEN = ("StaleGradient", "DroppedBatch", "BatchMean")
@@ -39,7 +41,8 @@ def test_the_readme_has_the_committed_numbers():
 def test_the_keras_script_stands_alone(tmp_path):
     """The peer leaves what a run of tfae leaves, and does not use tfae."""
     for name in ("keras_tutorial", "keras_model"):
-        assert "import tfae" not in (ROOT / "benchmarks" / f"{name}.py").read_text()
+        source = (ROOT / "benchmarks" / f"{name}.py").read_text()
+        assert not re.search(r"(import|from) tfae", source)
     rows = np.random.default_rng(0).integers(0, 256, (64, 784)).astype(np.uint8)
     np.savez(tmp_path / "rows.npz", x_train=rows, x_test=rows[:16])
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -61,7 +64,7 @@ def test_parity_lets_a_right_engine_pass(images, tmp_path, capsys):
     assert all(result["passed"] for result in document["results"])
     assert document["results"][0]["yardstick"] < parity.LOSS_RTOL
     assert document["command"].startswith("python -m benchmarks.parity --epochs 2")
-    assert "no" not in capsys.readouterr().out.split()
+    assert "NO" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", [*BROKEN, "FrozenBias"])
@@ -74,6 +77,16 @@ def test_parity_refuses_a_wrong_engine(name, images, capsys):
     assert "NO" in said
     # A wrong update shows in the step after it; the others only in what an epoch makes of steps.
     assert ("epoch 1, step 2:" if name == "FrozenBias" else "every step alone agrees") in said
+
+
+@pytest.mark.parametrize("name", ["DroppedBatch", "BatchMean"])
+def test_parity_refuses_a_wrong_engine_in_a_mixed_precision(name, images, capsys):
+    """Of which the final validation loss alone would show nothing."""
+    arguments = [*PARITY, "--dataset", images, "--precisions", "mixed_bfloat16"]
+    with pytest.raises(SystemExit) as stop:
+        parity.main(arguments, ours=getattr(broken_engines, name))
+    assert stop.value.code == 1
+    assert "NO" in capsys.readouterr().out
 
 
 def test_throughput_refuses_a_wrong_engine_and_times_the_right(images, tmp_path, capsys):
@@ -112,20 +125,51 @@ def test_time_to_loss_runs(images, tmp_path):
     results = json.loads((tmp_path / "t.json").read_text())["results"]
     assert {result["target"] for result in results} == {"adadelta", "adam"}
     for result in results:
-        if result["engine"] == "fit":
-            assert result["epochs_to_loss"]["runs"] == [5, 5]
-            assert result["times_keras"]["median"] == 1
+        keras = next(r for r in results if r["target"] == result["target"])
+        assert (keras["engine"], keras["epochs_to_loss"]["runs"]) == ("fit", [5, 5])
+        for seed, curve in enumerate(result["curves"]):
+            epochs = result["epochs_to_loss"]["runs"][seed]
+            assert curve["val_loss"][epochs - 1] <= keras["curves"][seed]["val_loss"][-1]
+            seconds = sum(curve["epoch_s"][:epochs])
+            assert result["seconds_to_loss"]["runs"][seed] == pytest.approx(seconds)
+            times = sum(keras["curves"][seed]["epoch_s"]) / seconds
+            assert result["times_keras"]["runs"][seed] == pytest.approx(times)
 
 
-def test_scaling_gives_slopes(images, tmp_path, monkeypatch):
-    point = scaling.Point
-    sweep = {32: point(100, 20, (4,), 32), 64: point(200, 20, (4,), 64)}
+def test_time_to_loss_does_not_take_an_engines_word_for_its_loss(images, capsys):
+    with pytest.raises(SystemExit) as stop:
+        time_to_loss.main(
+            ["--dataset", images, "--epochs", "2", "--seeds", "1"],
+            ours=broken_engines.LyingEvaluate,
+        )
+    assert stop.value.code == 1
+    assert "tfae, adam: WRONG, says" in capsys.readouterr().out
+
+
+@pytest.fixture
+def small_sweep(monkeypatch):
+    """A sweep of two points that take no time."""
+    sweep = {32: scaling.Point(100, 20, (4,), 32), 64: scaling.Point(200, 20, (4,), 64)}
     monkeypatch.setattr(scaling, "SWEEPS", {"batch": sweep})
+
+
+@pytest.mark.usefixtures("small_sweep")
+def test_scaling_refuses_a_wrong_engine(images, tmp_path, capsys):
+    arguments = ["--dataset", images, "--turns", "1", "--json", str(tmp_path / "s.json")]
+    with pytest.raises(SystemExit) as stop:
+        scaling.main(arguments, ours=broken_engines.BatchMean)
+    assert stop.value.code == 1
+    assert "batch 32: WRONG, tfae, xla: a loss of" in capsys.readouterr().out
+    results = json.loads((tmp_path / "s.json").read_text())["results"]
+    assert {result["name"] for result in results} == {"Keras fit"}
+
+
+@pytest.mark.usefixtures("small_sweep")
+def test_scaling_gives_slopes(images, tmp_path):
     scaling.main(["--dataset", images, "--sweeps", "batch", "--json", str(tmp_path / "s.json")])
     document = json.loads((tmp_path / "s.json").read_text())
     assert set(document["slopes"]["batch"]) == {"Keras fit", "tfae, xla"}
     assert len(document["results"]) == 4
-    assert all(result["agrees"] for result in document["results"])
 
 
 def test_digits_are_resized_by_repeating_and_leaving_out():
@@ -138,5 +182,27 @@ def test_digits_are_resized_by_repeating_and_leaving_out():
 def test_every_benchmark_has_the_options_of_all(name):
     done = run(f"benchmarks.{name}", "--help")
     assert done.returncode == 0, done.stderr
-    for flag in ("--quick", "--json", "--data-dir", "--help"):
+    for flag in ("--quick", "--json", "--data-dir"):
         assert flag in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "message"),
+    [
+        (parity.main, ["--engines", "xlb"], "'xlb' is none of xla"),
+        (scaling.main, ["--sweeps", "code,width"], "'width' is none of rows, code"),
+        (throughput.main, ["--turns", "0"], "'0' is no whole number from 1 on"),
+        (throughput.main, ["--rows", "-5"], "'-5' is no whole number from 1 on"),
+        (time_to_loss.main, ["--json", "nowhere/x.json"], "there is no directory nowhere"),
+    ],
+)
+def test_a_wrong_option_is_said_before_anything_is_measured(main, arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_contestant_that_nobody_knows_is_said(images):
+    with pytest.raises(ConfigError, match="--only nosuch is in none of the names: Keras fit at"):
+        throughput.main(["--dataset", images, "--only", "nosuch"])

@@ -75,6 +75,8 @@ def test_a_recipe_stands_for_its_flags_and_a_flag_given_beside_it_wins():
     given = parse_args(["--recipe", "fast", "--epochs", "7"], "x").given
     assert given == {**RECIPES["fast"], "epochs": 7}
     assert TrainConfig(**given) == recipe("fast", epochs=7)
+    with pytest.raises(ConfigError, match="--recipe fast is one of --optimizer adam, not sgd"):
+        parse_args(["--recipe", "fast", "--optimizer", "sgd"], "x")
     with pytest.raises(ConfigError, match=r"invalid choice: 'slow'"):
         parse_args(["--recipe", "slow"], "x")
 

@@ -300,7 +300,14 @@ def parse_args(argv, prog):
         "--quiet", action="store_true", help="print nothing but warnings and errors"
     )
     given = vars(parser.parse_args(argv))
-    given = {**RECIPES[given.pop("recipe")], **given}
+    name = given.pop("recipe")
+    standing = RECIPES[name]
+    if given.get("optimizer", standing.get("optimizer")) != standing.get("optimizer") and standing:
+        raise ConfigError(
+            f"--recipe {name} is one of --optimizer {standing['optimizer']}, not "
+            f"{given['optimizer']}: leave one of them out"
+        )
+    given = {**standing, **given}
     return Invocation(
         resume=given.pop("resume"),
         overwrite=given.pop("overwrite"),

@@ -2,7 +2,12 @@
 
 import importlib
 import importlib.util
+import time
 from dataclasses import dataclass, field
+
+import numpy as np
+
+from tfae.config import ENGINES, PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,9 @@ class Epoch:
 class Contestant:
     """Trains a stack with its own means.
 
+    Those that benchmarks compare epoch by epoch, Keras and tfae, also have `weights()`, what
+    `reset` takes, `evaluate()`, the mean validation loss, and `train(epochs, validate=True)`.
+
     Args:
         config: A `tfae.config.TrainConfig`, of which it takes layers, optimizer, learning rate,
             batch size and precision. Hidden layers are relu, the output is a sigmoid under binary
@@ -30,6 +38,11 @@ class Contestant:
         train: [N, D] bytes.
         validation: [M, D] bytes.
     """
+
+    def __init__(self, config, train, validation):
+        self._config = config
+        self._row_count = len(train)
+        self._rng = np.random.default_rng(config.seed)
 
     def reset(self, weights):
         """Begin anew from these arrays, kernel and bias of each layer in turn."""
@@ -50,7 +63,12 @@ class Contestant:
         Returns:
             An `Epoch` for each.
         """
-        raise NotImplementedError
+        done = []
+        for _ in range(epochs):
+            begin = time.perf_counter()
+            loss = self.train_in_order(self._rng.permutation(self._row_count))
+            done.append(Epoch(loss, time.perf_counter() - begin))
+        return done
 
     def note(self):
         """What it chose for itself, for a person."""
@@ -118,12 +136,13 @@ ENTRIES = (
     Entry("JAX, lax.scan", "lax.scan", f"{_HERE}.jax_scan:JaxScan", "jax"),
     *(
         Entry(
-            f"tfae, xla, {precision}",
-            "xla",
+            f"tfae, {engine}, {precision}",
+            engine,
             f"{_HERE}.ours:Tfae",
             precision=precision,
-            options={"engine": "xla"},
+            options={"engine": engine},
         )
-        for precision in ("float32", "mixed_bfloat16", "mixed_float16")
+        for engine in ENGINES[1:]  # the first one is auto
+        for precision in PRECISIONS
     ),
 )

@@ -1,30 +1,24 @@
 """JAX: the epoch as one jitted `lax.scan` over resident bytes, the state donated."""
 
 import functools
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from benchmarks.contestants import Contestant, Epoch
+from benchmarks.contestants import Contestant
 
 RHO, EPSILON = 0.95, 1e-7  # Keras' Adadelta
 BETA_1, BETA_2 = 0.9, 0.999  # and Adam
 
 
-def _loss(params, rows, compute_dtype):
+def _loss(params, rows):
     """The mean binary cross-entropy of a relu stack, from logits."""
     inputs = hidden = rows.astype(jnp.float32) / 255
     layers = list(zip(params[::2], params[1::2], strict=True))
     for number, (kernel, bias) in enumerate(layers):
-        product = jnp.dot(
-            hidden.astype(compute_dtype),
-            kernel.astype(compute_dtype),
-            preferred_element_type=jnp.float32,
-        )
-        hidden = product + bias
+        hidden = hidden @ kernel + bias
         if number < len(layers) - 1:
             hidden = jax.nn.relu(hidden)
     logits = hidden
@@ -50,16 +44,14 @@ class JaxScan(Contestant):
     """Pure functions in one compiled program an epoch, short last batch included."""
 
     def __init__(self, config, train, validation):
+        super().__init__(config, train, validation)
         self._rows = jax.device_put(train)
-        self._rng = np.random.default_rng(config.seed)
-        mixed = {"mixed_bfloat16": jnp.bfloat16, "mixed_float16": jnp.float16}
-        loss = functools.partial(_loss, compute_dtype=mixed.get(config.precision, jnp.float32))
         update = {"adadelta": _adadelta, "adam": _adam}[config.optimizer]
         rate, size = config.learning_rate, config.batch_size
 
         def train_step(rows, state, index):
             params, slots, step = state
-            value, grads = jax.value_and_grad(loss)(params, rows[index])
+            value, grads = jax.value_and_grad(_loss)(params, rows[index])
             updates = [update(*each, rate, step) for each in zip(params, grads, slots, strict=True)]
             params, slots = map(list, zip(*updates, strict=True))
             return (params, slots, step + 1), value * len(index)
@@ -86,12 +78,3 @@ class JaxScan(Contestant):
     def train_in_order(self, order):
         self._state, loss = self._epoch(self._rows, self._state, order.astype(np.int32))
         return float(loss)
-
-    def train(self, epochs):
-        """Epochs in orders that numpy shuffles."""
-        done = []
-        for _ in range(epochs):
-            begin = time.perf_counter()
-            loss = self.train_in_order(self._rng.permutation(self._rows.shape[0]))
-            done.append(Epoch(loss, time.perf_counter() - begin))
-        return done

@@ -1,25 +1,25 @@
 """PyTorch: resident bytes, a step an update; eager, or with loss, gradients and update compiled."""
 
-import time
+import functools
 
 import torch
 from torch import nn
 
-from benchmarks.contestants import Contestant, Epoch
+from benchmarks.contestants import Contestant
 from benchmarks.harness import stack_of
 
 EPSILON = 1e-7  # Keras'
 
 
 class PyTorch(Contestant):
-    """An `nn.Sequential`, `torch.optim` and an order that PyTorch shuffles.
+    """An `nn.Sequential`, `torch.optim` and resident bytes.
 
     Args:
         compiled: Use torch.compile, on a GPU with CUDA graphs.
     """
 
     def __init__(self, config, train, validation, compiled=False):
-        self._config = config
+        super().__init__(config, train, validation)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._rows = torch.from_numpy(train).to(self._device)
         layers = []
@@ -27,18 +27,14 @@ class PyTorch(Contestant):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]
         self._model = nn.Sequential(*layers[:-1]).to(self._device)  # gives logits
         self._compiled = compiled
-        mode = "reduce-overhead" if self._device == "cuda" else "default"
-        self._loss = torch.compile(self._eager_loss, mode=mode) if compiled else self._eager_loss
-        torch.manual_seed(config.seed)
+        mode = "reduce-overhead" if self._device == "cuda" else "default"  # with CUDA graphs
+        # A short last batch has a program of its own, rather than slowing the others down.
+        self._compiled_as = functools.partial(torch.compile, mode=mode, dynamic=False)
+        self._loss = self._compiled_as(self._eager_loss) if compiled else self._eager_loss
 
     def _eager_loss(self, index):
         rows = self._rows[index].float() / 255
-        dtype = {"mixed_bfloat16": torch.bfloat16, "mixed_float16": torch.float16}.get(
-            self._config.precision
-        )
-        with torch.autocast(self._device, dtype=dtype, enabled=dtype is not None):
-            logits = self._model(rows)
-        return nn.functional.binary_cross_entropy_with_logits(logits.float(), rows)
+        return nn.functional.binary_cross_entropy_with_logits(self._model(rows), rows)
 
     def reset(self, weights):
         with torch.no_grad():
@@ -54,7 +50,7 @@ class PyTorch(Contestant):
         self._optimizer = optimizers[config.optimizer]()
         self._update = self._optimizer.step
         if self._compiled:
-            self._update = torch.compile(self._optimizer.step)
+            self._update = self._compiled_as(self._optimizer.step)
 
     def train_in_order(self, order):
         order = torch.as_tensor(order, device=self._device)
@@ -66,12 +62,3 @@ class PyTorch(Contestant):
             self._update()
             loss_sum += loss.detach() * len(index)
         return float(loss_sum) / len(order)
-
-    def train(self, epochs):
-        """Epochs in orders that PyTorch shuffles."""
-        done = []
-        for _ in range(epochs):
-            begin = time.perf_counter()
-            loss = self.train_in_order(torch.randperm(len(self._rows)))
-            done.append(Epoch(loss, time.perf_counter() - begin))
-        return done
