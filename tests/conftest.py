@@ -14,8 +14,12 @@ if REAL_DATA_DIR:
 
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory):
-    """Where the built-in digits are kept during the tests: drawn once."""
-    return tmp_path_factory.mktemp("cache")
+    """Where the built-in digits are kept during the tests: drawn once, for all test processes."""
+    basetemp = tmp_path_factory.getbasetemp()
+    shared = basetemp.parent if "PYTEST_XDIST_WORKER" in os.environ else basetemp
+    directory = shared / "cache"
+    directory.mkdir(exist_ok=True)
+    return directory
 
 
 @pytest.fixture(autouse=True)
