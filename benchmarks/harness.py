@@ -13,22 +13,28 @@ from pathlib import Path
 
 import numpy as np
 
+from tfae.config import Parser
 from tfae.data.sources import load
 from tfae.errors import DataError, TfaeError
 from tfae.spec import Stack
+from tfae.startup import import_tensorflow
 
 
-def make_parser(name, doc):
+def make_parser(name, doc, rows=True):
     """A parser with the options that every benchmark has.
 
     Args:
         name: The module's, in `benchmarks`.
         doc: Its docstring; the first line is the description.
+        rows: Whether there is --rows.
     """
-    parser = argparse.ArgumentParser(f"python -m benchmarks.{name}", description=doc.split("\n")[0])
+    parser = Parser(f"python -m benchmarks.{name}", description=doc.split("\n")[0])
     parser.add_argument("--dataset", default="auto", help="auto, mnist, glyphs or a file of images")
     parser.add_argument("--data-dir", metavar="DIR", help="where MNIST is kept")
-    parser.add_argument("--rows", type=positive, help="train on the first so many rows only")
+    if rows:
+        parser.add_argument("--rows", type=positive, help="train on the first so many rows only")
+    else:
+        parser.set_defaults(rows=None)
     parser.add_argument("--quick", action="store_true", help="less work, done within a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     return parser
@@ -61,6 +67,8 @@ def run(main):
     except TfaeError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def parse(parser, argv, **quick):
@@ -69,6 +77,8 @@ def parse(parser, argv, **quick):
         parser.set_defaults(**quick)
         print("quick: a look whether it works; no figure to quote")
     options = parser.parse_args(argv)
+    if options.json and options.json.is_dir():
+        parser.error(f"--json {options.json} is a directory; name a file")
     if options.json and not options.json.absolute().parent.is_dir():
         parser.error(f"--json {options.json}: there is no directory {options.json.parent}")
     options.command = _command(parser.prog, sys.argv[1:] if argv is None else argv)
@@ -154,6 +164,7 @@ def write_json(options, work, results, **more):
     """
     if not options.json:
         return
+    import_tensorflow()
     from tfae.environment import describe_environment
 
     document = {
@@ -164,6 +175,7 @@ def write_json(options, work, results, **more):
         **more,
     }
     options.json.write_text(json.dumps(document, indent=1) + "\n")
+    print(f"wrote {options.json}")
 
 
 def _peer_versions():

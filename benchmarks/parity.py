@@ -38,7 +38,7 @@ def main(argv=None, ours=None):
         ours: The contestant to check; None for `benchmarks.contestants.ours.Tfae`.
     """
     parser = harness.make_parser("parity", __doc__)
-    parser.add_argument("--epochs", type=harness.positive, default=50)
+    parser.add_argument("--epochs", type=harness.positive, default=50, help="(default: 50)")
     for name, choices in (
         ("engines", ENGINES[1:]),
         ("precisions", PRECISIONS),
@@ -52,7 +52,9 @@ def main(argv=None, ours=None):
             help=f"of {', '.join(choices)} (default: all)",
         )
     parser.add_argument("--layers", type=parse_widths, default=(32,), help="such as 128,64,32")
-    parser.add_argument("--seeds", type=harness.positive, default=5, help="of mixed precisions")
+    parser.add_argument(
+        "--seeds", type=harness.positive, default=5, help="a mixed precision (default: 5)"
+    )
     quick = {"rows": 12_000, "epochs": 2, "seeds": 2, "precisions": ["float32", "mixed_bfloat16"]}
     options = harness.parse(parser, argv, **quick)
     import_tensorflow()
@@ -82,7 +84,7 @@ def _compare_epochs(ours, config, source, options):
 
     parts = source.train, source.validation
     engines = options.engines
-    keras, yardstick = KerasFit(config, *parts), KerasFit(config, *parts, jit_compile=False)
+    keras, yardstick = (KerasFit(config, *parts, jit_compile=jit) for jit in (False, True))
     engine_runs = [ours(config, *parts, engine=engine) for engine in engines]
     contestants = [keras, yardstick, *engine_runs]
     curves, seconds = _train_side_by_side(contestants, config, source, 0, options.epochs)
@@ -211,7 +213,11 @@ def _describe(engine, config, seconds, curve, rows):
 def _verdict(result):
     word = "yes" if result["passed"] else "NO"
     if "first_epoch_difference" in result:
-        where = f"first epochs' losses differ by up to {result['first_epoch_difference']:.1e}"
+        where = (
+            f"first epochs' training losses differ by up to {result['first_epoch_difference']:.1e} "
+            f"of {MIXED_EPOCH_RTOL:.0e} allowed, final validation losses' means by "
+            f"{result['difference']:.1e} of {MIXED_LOSS_RTOL:.0e}"
+        )
     else:
         worst = {key: int(np.argmax(result[key])) for key in EPOCH_DIFFERENCES}
         where = ", ".join(

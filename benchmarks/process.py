@@ -129,7 +129,9 @@ def _print(results, work):
     )
     ours, theirs = results
     for key, label in (("wall_s", "whole command"), ("train_s", "training")):
-        print(f"{label}: {theirs[key]['median'] / ours[key]['median']:.2f} times faster")
+        print(
+            f"{label}: Keras takes {theirs[key]['median'] / ours[key]['median']:.2f} times as long"
+        )
 
 
 if __name__ == "__main__":

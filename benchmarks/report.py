@@ -208,14 +208,19 @@ def render(readme):
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
         if not pattern.search(readme):
             sys.exit(f"README.md has no lines {begin!r} and {end!r} to put the table between")
-        text = f"{begin}\n{table(read(name))}\n{end}"
+        try:
+            text = f"{begin}\n{table(read(name))}\n{end}"
+        except KeyError as key:
+            sys.exit(f"results/{name}.json has no {key}: measure it again, it is of an older form")
         readme = pattern.sub(lambda _, text=text: text, readme)
     return readme
 
 
 def main():
     """Replace the tables and plots, or check the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.report", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args()
     before = README.read_text()

@@ -49,7 +49,7 @@ def main(argv=None, ours=None):
         argv: The arguments; None for the command line's.
         ours: The contestant to time; None for `benchmarks.contestants.ours.Tfae`.
     """
-    parser = harness.make_parser("scaling", __doc__)
+    parser = harness.make_parser("scaling", __doc__, rows=False)
     parser.add_argument(
         "--engines",
         type=harness.some_of(*ENGINES[1:]),
@@ -77,6 +77,14 @@ def main(argv=None, ours=None):
         for sweep in options.sweeps
         for value, point in list(SWEEPS[sweep].items())[:few]
     ]
+    common = TrainConfig(layers=Point().layers, batch_size=Point().batch_size)
+    work = harness.describe_work(source, common)
+    work |= {"rows": Point().rows, "validation_rows": 0, "turns": options.turns}
+    work |= {"final_loss": "training, first epoch in a given order"}
+    print(
+        f"{work['dataset']}; one number is varied around {work['rows']:,} rows, {work['layers']}, "
+        f"batches of {work['batch_size']}; seconds an epoch, median of {work['turns']} turns"
+    )
     results, wrong = [], []
     for sweep, value, point in points:
         rows = resized(source.train, point.rows, point.features)
@@ -87,16 +95,12 @@ def main(argv=None, ours=None):
         print(f"{sweep} {value:,}: {times}", flush=True)
 
     slopes = _slopes(results)
-    print()
+    print("\nslopes in logarithms: 1 where the time grows in proportion")
     header = "slope of", *dict.fromkeys(result["name"] for result in results)
     rows = [(sweep, *(f"{slope:.2f}" for slope in by.values())) for sweep, by in slopes.items()]
     harness.print_table(header, rows)
     for line in wrong:
         print(line)
-    common = TrainConfig(layers=Point().layers, batch_size=Point().batch_size)
-    work = harness.describe_work(source, common)
-    work |= {"rows": Point().rows, "validation_rows": 0, "turns": options.turns}
-    work |= {"final_loss": "training, first epoch in a given order"}
     harness.write_json(options, work, results, slopes=slopes)
     if wrong:
         sys.exit(1)

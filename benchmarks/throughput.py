@@ -37,7 +37,7 @@ def main(argv=None, entries=ENTRIES):
     parser = harness.make_parser("throughput", __doc__)
     parser.add_argument("--layers", type=parse_widths, default=(32,), help="such as 128,64,32")
     parser.add_argument("--optimizer", default="adadelta", choices=("adadelta", "adam"))
-    parser.add_argument("--batch-size", type=harness.positive, default=256)
+    parser.add_argument("--batch-size", type=harness.positive, default=256, help="(default: 256)")
     parser.add_argument("--turns", type=harness.positive, default=7, help="of each (default: 7)")
     parser.add_argument("--epochs", type=harness.positive, default=3, help="a turn (default: 3)")
     parser.add_argument(
@@ -55,7 +55,11 @@ def main(argv=None, entries=ENTRIES):
     work |= {"turns": options.turns, "epochs_a_turn": options.epochs}
     work |= {"final_loss": "training, last epoch"}
     entries = _chosen(entries, options.only)
-    absent = [f"{e.name}: {e.needs} is not installed" for e in entries if not e.is_installed]
+    absent = [
+        f"{e.name}: {e.needs} is not installed; pip install -e '.[peers]' brings it"
+        for e in entries
+        if not e.is_installed
+    ]
     with tempfile.TemporaryDirectory() as directory:
         np.save(Path(directory) / "train.npy", source.train)
         np.save(Path(directory) / "validation.npy", source.validation)
@@ -198,7 +202,8 @@ def _print(results, work, floor_s, rate):
         f"\n{work['dataset']}, {work['rows']:,} rows, {work['layers']}, {work['optimizer']}, "
         f"batches of {work['batch_size']}; median of {work['turns']} turns"
     )
-    print(f"floor: {floor_s:.4f} s an epoch, products alone at {rate / 1e9:.0f} GFLOP/s\n")
+    print(f"a floor: {floor_s:.4f} s, an epoch's products alone at {rate / 1e9:.0f} GFLOP/s")
+    print("feed, compute: seconds of an epoch's input pipeline and of its call, each alone\n")
     baseline = results[0]["epoch_s"]["median"]
     rows = [
         (

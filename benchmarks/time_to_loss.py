@@ -175,7 +175,7 @@ def _print(results, work):
         f"\n{work['dataset']}, {work['rows']:,} rows, {work['layers']}, targets: the validation "
         f"losses of Keras after {work['epochs']} epochs, {work['seeds']} seed(s)\n"
     )
-    header = "", "target", "epochs", "seconds", "lowest to highest", "times Keras", "compile s"
+    header = "", "target", "epochs", "training s", "lowest to highest", "times Keras", "compile s"
     rows = []
     for result in results:
         target = f"{result['target']} {statistics.mean(result['target_losses']):.4f}"

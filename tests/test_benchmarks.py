@@ -63,6 +63,7 @@ def test_parity_lets_a_right_engine_pass(images, tmp_path, capsys):
     assert len(document["results"]) == 3  # precisions
     assert all(result["passed"] for result in document["results"])
     assert document["results"][0]["yardstick"] < parity.LOSS_RTOL
+    assert document["results"][0]["yardstick_weight_difference"] > 0
     assert document["command"].startswith("python -m benchmarks.parity --epochs 2")
     assert "NO" not in capsys.readouterr().out
 
@@ -194,13 +195,12 @@ def test_every_benchmark_has_the_options_of_all(name):
         (throughput.main, ["--turns", "0"], "'0' is no whole number from 1 on"),
         (throughput.main, ["--rows", "-5"], "'-5' is no whole number from 1 on"),
         (time_to_loss.main, ["--json", "nowhere/x.json"], "there is no directory nowhere"),
+        (scaling.main, ["--json", "."], "--json . is a directory"),
     ],
 )
-def test_a_wrong_option_is_said_before_anything_is_measured(main, arguments, message, capsys):
-    with pytest.raises(SystemExit) as stop:
+def test_a_wrong_option_is_said_before_anything_is_measured(main, arguments, message):
+    with pytest.raises(ConfigError, match=message):
         main(arguments)
-    assert stop.value.code == 2
-    assert message in capsys.readouterr().err
 
 
 def test_a_contestant_that_nobody_knows_is_said(images):

@@ -228,7 +228,7 @@ def shown(value):
     return ",".join(map(str, value)) if isinstance(value, tuple) else value
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with the nearest flag for a mistyped one."""
 
     def error(self, message):
@@ -276,7 +276,7 @@ def parse_args(argv, prog):
     Raises:
         ConfigError: An argument is unknown or its value is not of its type.
     """
-    parser = _Parser(
+    parser = Parser(
         prog=prog,
         allow_abbrev=False,
         description="Train a dense autoencoder. The defaults are the Keras tutorial's model: "

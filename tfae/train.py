@@ -178,7 +178,7 @@ def _say_results(say, facts):
     if stop_reason:
         say(f"stopped after epoch {facts['epochs']}: {stop_reason}")
     say(
-        f"trained in {facts['train_s']:.1f} s: {facts['epoch_s']:.3f} s an epoch, "
+        f"trained in {facts['train_s']:.1f} s; once compiled, {facts['epoch_s']:.3f} s an epoch, "
         f"{facts['rows_per_s']:,.0f} rows/s"
     )
     pca = f"; PCA of the same size: {final['pca_mse']:.3g}" if final["pca_mse"] is not None else ""

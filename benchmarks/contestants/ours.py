@@ -62,7 +62,7 @@ class Tfae(Contestant):
 
     def note(self):
         """Which engine it is, where it chose one."""
-        return f"{self.engine.name}: {self._reason}"
+        return f"{self.engine.name}, {self._reason}" if self._config.engine == "auto" else ""
 
     def parts_s(self):
         """Seconds an epoch of the feed alone, and of the compiled call alone."""
