@@ -100,13 +100,16 @@ def parity_table(document):
         for result in document["results"]
     ]
     header = ("", "difference", "allowed", "Keras' own", "validation loss", "Keras'", "the same")
-    seeds = max(result.get("seeds", 1) for result in document["results"])
+    seeds = {result["seeds"] for result in document["results"] if "seeds" in result}
+    mixed = (
+        f" Mixed precisions: of the mean of {max(seeds, default=0)} seeds' final validation losses, Keras "
+        "under the same policy."
+    )
     return _table(header, rows) + (
         f"{work['dataset']}, {work['layers']}, batches of {work['batch_size']}, {work['epochs']} "
         "epochs from the same weights in the same order. float32: the largest relative difference "
         "of any epoch's training or validation loss, and beside it that between Keras' own compile "
-        f"modes. Mixed precisions: of the mean of {seeds} seeds' final validation losses, Keras "
-        f"under the same policy. {_machine(document)}"
+        f"modes.{mixed if seeds else ''} {_machine(document)}"
     )
 
 
@@ -162,7 +165,8 @@ def scaling_table(document):
 
 def _table(header, rows):
     lines = [header, ("---",) * len(header), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines).replace("|  |", "| |") + "\n"
+    text = "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return re.sub(r" {2,}\|", " |", text) + "\n"
 
 
 def _seconds(spread):
