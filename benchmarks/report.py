@@ -102,8 +102,8 @@ def parity_table(document):
     header = ("", "difference", "allowed", "Keras' own", "validation loss", "Keras'", "the same")
     seeds = {result["seeds"] for result in document["results"] if "seeds" in result}
     mixed = (
-        f" Mixed precisions: of the mean of {max(seeds, default=0)} seeds' final validation losses, Keras "
-        "under the same policy."
+        f" Mixed precisions: of the mean of {max(seeds, default=0)} seeds' final validation "
+        "losses, Keras under the same policy."
     )
     return _table(header, rows) + (
         f"{work['dataset']}, {work['layers']}, batches of {work['batch_size']}, {work['epochs']} "
