@@ -1,6 +1,6 @@
 """The arithmetic floor: the time of the matrix products alone at the rate a large one reaches."""
 
-import time
+from benchmarks.harness import timed
 
 SIZE = 2048
 REPEATS = 8
@@ -19,12 +19,7 @@ class MatmulRate:
 
     def flop_per_s(self):
         """Floating-point operations a second, the best of some, by all of TensorFlow's threads."""
-        times = []
-        for _ in range(REPEATS):
-            begin = time.perf_counter()
-            self._one()
-            times.append(time.perf_counter() - begin)
-        return 2 * SIZE**3 / min(times)
+        return 2 * SIZE**3 / min(timed(self._one)[1] for _ in range(REPEATS))
 
 
 def epoch_flops(stack, rows):

@@ -1,5 +1,7 @@
 """The Keras tutorial's autoencoder, which all is compared with; it knows nothing of tfae."""
 
+import time
+
 import keras
 from keras import layers
 
@@ -34,3 +36,28 @@ def build(widths, optimizer="adadelta", learning_rate=1.0, precision="float32", 
     finally:
         keras.config.set_dtype_policy(before)
     return model
+
+
+class Clock(keras.callbacks.Callback):
+    """The seconds of each epoch's training; what is validated after it does not count."""
+
+    def __init__(self):
+        super().__init__()
+        self.epoch_s = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start."""
+        self._begin, self._running = time.perf_counter(), True
+
+    def on_test_begin(self, logs=None):
+        """Stop before the validation."""
+        self._stop()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Stop where there was no validation."""
+        self._stop()
+
+    def _stop(self):
+        if self._running:
+            self.epoch_s.append(time.perf_counter() - self._begin)
+        self._running = False

@@ -32,17 +32,7 @@ def main():
     features = x_train.shape[1]
     autoencoder = keras_model.build((features, 32, features), "adadelta", options.learning_rate)
 
-    class Clock(keras.callbacks.Callback):
-        """The seconds of each epoch, up to its validation."""
-
-        epoch_s = []  # noqa: RUF012 - there is one clock
-
-        def on_epoch_begin(self, epoch, logs=None):
-            self.begin = time.perf_counter()
-
-        def on_test_begin(self, logs=None):
-            self.epoch_s.append(time.perf_counter() - self.begin)
-
+    clock = keras_model.Clock()
     begin = time.perf_counter()
     history = autoencoder.fit(
         x_train,
@@ -51,14 +41,14 @@ def main():
         batch_size=256,
         shuffle=True,
         validation_data=(x_test, x_test),
-        callbacks=[Clock()],
+        callbacks=[clock],
         verbose=2,
     ).history
     fit_s = time.perf_counter() - begin
 
     autoencoder.save(options.workdir / "model.keras")
     _plot(options.workdir, history, x_test[:10], autoencoder.predict(x_test[:10], verbose=0))
-    times = {"train_s": fit_s, "epoch_s": Clock.epoch_s, "val_loss": history["val_loss"][-1]}
+    times = {"train_s": fit_s, "epoch_s": clock.epoch_s, "val_loss": history["val_loss"][-1]}
     (options.workdir / "times.json").write_text(json.dumps(times))
 
 

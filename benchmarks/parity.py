@@ -10,7 +10,6 @@ policy, and so are the training losses of first epochs.
 """
 
 import sys
-import time
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from benchmarks import harness
 from tfae.config import ENGINES, PRECISIONS, TrainConfig, parse_widths
 from tfae.startup import import_tensorflow
 
-LOSS_RTOL = 2e-6  # twenty times what Keras' compile modes differ by
+LOSS_RTOL = 2e-6  # ten times what Keras' own compile modes differ by over 50 epochs
 MIXED_LOSS_RTOL = 3e-3  # of the mean over the seeds
 # Of a first epoch's training loss, which shows a batch left out or a wrong mean, 4e-4 of it and
 # more: rounding errors are of either sign, and an epoch's average has 47 million of them.
@@ -61,16 +60,15 @@ def main(argv=None, ours=None):
     from benchmarks.contestants.ours import Tfae
 
     source = harness.load_images(options)
-    base = TrainConfig(layers=options.layers)
     results = []
     for precision in options.precisions:
         for optimizer in options.optimizers:
-            config = TrainConfig(layers=base.layers, optimizer=optimizer, precision=precision)
+            config = TrainConfig(layers=options.layers, optimizer=optimizer, precision=precision)
             compare = _compare_epochs if precision == "float32" else _compare_seeds
             for result in compare(ours or Tfae, config, source, options):
                 print(_verdict(result), flush=True)
                 results.append(result)
-    work = harness.describe_work(source, base)
+    work = harness.describe_work(source, config)
     work |= {"optimizer": "as named", "epochs": options.epochs, "final_loss": "validation"}
     _print(results, work)
     harness.write_json(options, work, results)
@@ -85,8 +83,7 @@ def _compare_epochs(ours, config, source, options):
     parts = source.train, source.validation
     engines = options.engines
     keras, yardstick = (KerasFit(config, *parts, jit_compile=jit) for jit in (False, True))
-    engine_runs = [ours(config, *parts, engine=engine) for engine in engines]
-    contestants = [keras, yardstick, *engine_runs]
+    contestants = [keras, yardstick, *(ours(config, *parts, engine=engine) for engine in engines)]
     curves, seconds = _train_side_by_side(contestants, config, source, 0, options.epochs)
     differences = np.abs(curves / curves[0] - 1)  # [contestants, epochs, 2]
     for number, engine in enumerate(engines, start=2):
@@ -160,9 +157,8 @@ def _train_side_by_side(contestants, config, source, seed, epochs):
     losses, seconds = [], []
     for order in _orders(seed, len(source.train), epochs):
         for contestant in contestants:
-            begin = time.perf_counter()
-            loss = contestant.train_in_order(order)
-            seconds.append(time.perf_counter() - begin)
+            loss, epoch_s = harness.timed(contestant.train_in_order, order)
+            seconds.append(epoch_s)
             losses.append((loss, contestant.evaluate()))
     shape = epochs, len(contestants)
     return np.reshape(losses, (*shape, 2)).swapaxes(0, 1), np.reshape(seconds, shape).T
@@ -174,7 +170,7 @@ def _orders(seed, rows, epochs):
 
 
 def _first_step(run, keras, config, source, epoch):
-    """Which step of that epoch, from 0, is the first whose loss differs, as a sentence."""
+    """Which step is the first whose loss differs, as a phrase; `epoch` counts from 0."""
     weights = harness.initial_weights(config, source.train.shape[1], 0)
     run.reset(weights)
     keras.reset(weights)

@@ -65,19 +65,15 @@ def _short(value):
 def draw_time_to_loss(document, path):
     """Validation loss against seconds of training, every seed a line."""
     figure, panel = plt.subplots(figsize=(8, 4))
-    labels = dict.fromkeys(result["name"] for result in document["results"])
-    palette = dict(zip(labels, plt.get_cmap("tab10").colors, strict=False))
-    drawn = set()
-    for result in document["results"]:
-        if result["name"] in drawn:
-            continue
-        drawn.add(result["name"])
-        for number, curve in enumerate(result["curves"]):
+    # The fast recipe stands in the results once for each target.
+    curves = {result["name"]: result["curves"] for result in document["results"]}
+    for color, (name, runs) in zip(plt.get_cmap("tab10").colors, curves.items(), strict=False):
+        for number, curve in enumerate(runs):
             panel.plot(
                 np.cumsum(curve["epoch_s"]),
                 curve["val_loss"],
-                color=palette[result["name"]],
-                label=None if number else result["name"],
+                color=color,
+                label=None if number else name,
                 linewidth=1.2,
             )
     targets = {r["target"]: np.mean(r["target_losses"]) for r in document["results"]}

@@ -98,7 +98,6 @@ class _Run:
 
     def __init__(self, name, engine, targets, config, contestant):
         self.name = name
-        self._recipe = _described(config)
         self.targets = targets
         self.contestant = contestant
         self.curves = []  # a list of `Epoch` for each seed
@@ -132,7 +131,7 @@ class _Run:
             "target_losses": targets,
             "engine": self._engine,
             "precision": self._config.precision,
-            "recipe": self._recipe,
+            "recipe": _described(self._config),
             "epoch_s": epoch_s,
             "rows_per_s": rows / epoch_s["median"],
             "compile_s": max(self._first_s - epoch_s["median"], 0.0),

@@ -302,7 +302,8 @@ def parse_args(argv, prog):
     given = vars(parser.parse_args(argv))
     name = given.pop("recipe")
     standing = RECIPES[name]
-    if given.get("optimizer", standing.get("optimizer")) != standing.get("optimizer") and standing:
+    optimizers = {flags["optimizer"] for flags in (standing, given) if "optimizer" in flags}
+    if len(optimizers) == 2:
         raise ConfigError(
             f"--recipe {name} is one of --optimizer {standing['optimizer']}, not "
             f"{given['optimizer']}: leave one of them out"

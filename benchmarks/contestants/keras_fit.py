@@ -2,39 +2,12 @@
 
 import itertools
 import statistics
-import time
 
-import keras
 import numpy as np
 
 from benchmarks import keras_model
 from benchmarks.contestants import Contestant, Epoch
 from benchmarks.harness import stack_of
-
-
-class Clock(keras.callbacks.Callback):
-    """The seconds of each epoch's training; what is validated after it does not count."""
-
-    def __init__(self):
-        super().__init__()
-        self.epoch_s = []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Start."""
-        self._begin, self._running = time.perf_counter(), True
-
-    def on_test_begin(self, logs=None):
-        """Stop before the validation."""
-        self._stop()
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Stop where there was no validation."""
-        self._stop()
-
-    def _stop(self):
-        if self._running:
-            self.epoch_s.append(time.perf_counter() - self._begin)
-        self._running = False
 
 
 class KerasContestant(Contestant):
@@ -91,7 +64,7 @@ class KerasFit(KerasContestant):
 
     def train(self, epochs, validate=False):
         """`fit` for so many epochs."""
-        clock = Clock()
+        clock = keras_model.Clock()
         history = self.model.fit(
             self._inputs,
             self._inputs,
@@ -120,16 +93,17 @@ class KerasAtItsBest(KerasFit):
         for jit_compile, steps in itertools.product((True, False), self.STEPS_PER_EXECUTION):
             self._build(jit_compile=jit_compile, steps_per_execution=steps)
             seconds = min(epoch.epoch_s for epoch in self.train(3)[1:])
-            tried[jit_compile, steps] = seconds, self.model, self._fresh
+            tried[jit_compile, steps] = seconds, self.model
         finalists = sorted(tried, key=lambda settings: tried[settings][0])[:3]
         seconds = {settings: [] for settings in finalists}
         for _ in range(3):
             for settings in finalists:
-                _, self.model, self._fresh = tried[settings]
+                _, self.model = tried[settings]
                 seconds[settings] += [epoch.epoch_s for epoch in self.train(2)]
         best = min(finalists, key=lambda settings: statistics.median(seconds[settings]))
-        _, self.model, self._fresh = tried[best]
-        self._note = "jit_compile={}, steps_per_execution={}".format(*best)
+        jit_compile, steps = best
+        self._build(jit_compile=jit_compile, steps_per_execution=steps)  # compiles like all others
+        self._note = f"jit_compile={jit_compile}, steps_per_execution={steps}"
 
     def note(self):
         """The settings."""
