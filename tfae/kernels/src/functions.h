@@ -1,0 +1,132 @@
+// Elementary functions, activations and losses of vectors, in float32.
+#pragma once
+
+#include <cmath>
+
+#include "simd.h"
+
+namespace tfae {
+
+// e^x within 2 units in the last place; below -87 it stays at e^-87.
+inline Vec Exp(Vec x) {
+  // e^x = 2^(n + f), n whole: adding 1.5 * 2^23 rounds to a whole number, and leaves it in the
+  // low bits.
+  const Vec y = Max(Min(x * 1.44269504f, Broadcast(127.0f)), Broadcast(-126.0f));
+  const Vec shifted = y + 12582912.0f;
+  const Vec f = y - (shifted - 12582912.0f);
+  // 2^f from -1/2 to 1/2, the polynomial whose largest relative error, 2e-9, is the least.
+  Vec p = Broadcast(1.5345812e-4f);
+  p = p * f + 1.3399931e-3f;
+  p = p * f + 9.6184891e-3f;
+  p = p * f + 5.5503286e-2f;
+  p = p * f + 2.4022646e-1f;
+  p = p * f + 6.9314718e-1f;
+  p = p * f + 1.0f;
+  return FromBits(Bits(p) + (Bits(shifted) << 23));
+}
+
+// ln x of normal numbers above 0, within 2 units in the last place.
+inline Vec Log(Vec x) {
+  // x = 2^e m, m from sqrt(1/2) to sqrt(2).
+  const Ints bits = Bits(x) - 0x3f3504f3;
+  const Vec e = __builtin_convertvector(bits >> 23, Vec);
+  const Vec m = FromBits((bits & 0x7fffff) + 0x3f3504f3);
+  // ln m = 2 atanh((m - 1) / (m + 1)) by its series; the ratio is at most 0.172.
+  const Vec ratio = (m - 1.0f) / (m + 1.0f);
+  const Vec square = ratio * ratio;
+  Vec series = Broadcast(2.0f / 9);
+  series = series * square + 2.0f / 7;
+  series = series * square + 2.0f / 5;
+  series = series * square + 2.0f / 3;
+  series = series * square + 2.0f;
+  return e * 0.69314718f + ratio * series;
+}
+
+inline Vec Sigmoid(Vec z) {
+  const Vec t = Exp(-Abs(z));  // never above 1, so that nothing overflows
+  const Vec s = Reciprocal(t + 1.0f);
+  return z >= 0.0f ? s : t * s;
+}
+
+// What an activation gives for a pre-activation z, and its slope there, from z and what it gave.
+struct Relu {
+  static Vec Value(Vec z) { return Max(z, Vec{}); }
+  static Vec Slope(Vec, Vec a) { return a > 0.0f ? Broadcast(1.0f) : Vec{}; }
+};
+
+struct Elu {
+  static Vec Value(Vec z) { return z > 0.0f ? z : Exp(Min(z, Vec{})) - 1.0f; }
+  static Vec Slope(Vec z, Vec a) { return z > 0.0f ? Broadcast(1.0f) : a + 1.0f; }
+};
+
+struct Selu {
+  static constexpr float kScale = 1.05070098f, kAlpha = 1.67326324f;
+  static Vec Value(Vec z) { return z > 0.0f ? z * kScale : Elu::Value(z) * (kScale * kAlpha); }
+  static Vec Slope(Vec z, Vec a) { return z > 0.0f ? Broadcast(kScale) : a + kScale * kAlpha; }
+};
+
+struct Gelu {
+  static Vec Cumulative(Vec z) {
+    for (int lane = 0; lane < kLanes; ++lane) z[lane] = 0.5f * std::erfc(-0.70710678f * z[lane]);
+    return z;
+  }
+  static Vec Value(Vec z) { return z * Cumulative(z); }
+  static Vec Slope(Vec z, Vec) {
+    return Cumulative(z) + z * Exp(Max(z * z * -0.5f, Broadcast(-87.0f))) * 0.39894228f;
+  }
+};
+
+struct Silu {
+  static Vec Value(Vec z) { return z * Sigmoid(z); }
+  static Vec Slope(Vec z, Vec) {
+    const Vec s = Sigmoid(z);
+    return s * (1.0f + z * (1.0f - s));
+  }
+};
+
+struct Tanh {
+  static Vec Value(Vec z) {
+    // (1 - e^-2|z|) / (1 + e^-2|z|) loses digits near 0, where the series has them.
+    const Vec t = Exp(Abs(z) * -2.0f);
+    const Vec far = (1.0f - t) * Reciprocal(t + 1.0f);
+    const Vec square = z * z;
+    Vec p = Broadcast(-5.70498872745e-3f);
+    p = p * square + 2.06390887954e-2f;
+    p = p * square - 5.37397155531e-2f;
+    p = p * square + 1.33314422036e-1f;
+    p = p * square - 3.33332819422e-1f;
+    const Vec near = p * square * z + z;
+    return Abs(z) < 0.625f ? near : (z < 0.0f ? -far : far);
+  }
+  static Vec Slope(Vec, Vec a) { return 1.0f - a * a; }
+};
+
+struct Logistic {
+  static Vec Value(Vec z) { return Sigmoid(z); }
+  static Vec Slope(Vec, Vec a) { return a * (1.0f - a); }
+};
+
+struct Linear {
+  static Vec Value(Vec z) { return z; }
+  static Vec Slope(Vec, Vec) { return Broadcast(1.0f); }
+};
+
+// A loss of an error e = reconstruction - target, and its slope.
+struct SquaredError {
+  static Vec Value(Vec e) { return e * e; }
+  static Vec Slope(Vec e) { return e + e; }
+};
+
+struct AbsoluteError {
+  static Vec Value(Vec e) { return Abs(e); }
+  static Vec Slope(Vec e) {
+    return e > 0.0f ? Broadcast(1.0f) : (e < 0.0f ? Broadcast(-1.0f) : Vec{});
+  }
+};
+
+struct Huber {  // with a delta of 1
+  static Vec Value(Vec e) { return Abs(e) <= 1.0f ? 0.5f * e * e : Abs(e) - 0.5f; }
+  static Vec Slope(Vec e) { return Max(Min(e, Broadcast(1.0f)), Broadcast(-1.0f)); }
+};
+
+}  // namespace tfae

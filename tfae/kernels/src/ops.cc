@@ -1,0 +1,328 @@
+// The TensorFlow ops: their signatures, what they refuse, and the way into train.h.
+#include <string>
+#include <vector>
+
+#include "tensorflow/core/framework/common_shape_fns.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+#include "train.h"
+
+namespace tfae {
+namespace {
+
+using tensorflow::OpInputList;
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::OpOutputList;
+using tensorflow::Status;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::errors::InvalidArgument;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+
+Status ShapesLike(InferenceContext* context, const char* input, const char* output) {
+  std::vector<ShapeHandle> shapes;
+  TF_RETURN_IF_ERROR(context->input(input, &shapes));
+  return context->set_output(output, shapes);
+}
+
+// Rows are [N, D], bytes seen as 0 to 1 or floats, seen as (row - center) / width where these are
+// [D] and not empty. Parameters are the kernel [I, O] and the bias [O] of each layer in turn.
+// Activations and losses are numbered as in network.h.
+
+REGISTER_OP("TfaeTrainEpoch")
+    .Attr("T: {uint8, float}")
+    .Attr("P: int >= 2")
+    .Attr("S: int >= 0")
+    .Attr("activations: list(int)")
+    .Attr("loss: int")
+    .Attr("optimizer: {'adadelta', 'adam', 'sgd', 'momentum'}")
+    .Attr("constants: list(float)")  // of the optimizer, in the order of its fields
+    .Attr("clip_norm: float")        // of the gradients; 0 for no limit
+    .Attr("batch_size: int >= 1")
+    .Attr("threads: int >= 1")
+    .Input("rows: T")
+    .Input("order: int32")  // [n]
+    .Input("center: float")
+    .Input("width: float")
+    .Input("rates: float")   // [steps]
+    .Input("decays: float")  // [steps], or empty
+    .Input("params: P * float")
+    .Input("slots: S * float")  // all of the first kind, like params, then all of the second
+    .Output("new_params: P * float")
+    .Output("new_slots: S * float")
+    .Output("mean_loss: float")
+    .SetShapeFn([](InferenceContext* context) -> Status {
+      TF_RETURN_IF_ERROR(ShapesLike(context, "params", "new_params"));
+      TF_RETURN_IF_ERROR(ShapesLike(context, "slots", "new_slots"));
+      return context->set_output("mean_loss", {context->Scalar()});
+    });
+
+REGISTER_OP("TfaeEvaluate")
+    .Attr("T: {uint8, float}")
+    .Attr("P: int >= 2")
+    .Attr("activations: list(int)")
+    .Attr("loss: int")
+    .Attr("threads: int >= 1")
+    .Input("rows: T")
+    .Input("center: float")
+    .Input("width: float")
+    .Input("params: P * float")
+    .Output("mean_loss: float")
+    .SetShapeFn(tensorflow::shape_inference::ScalarShape);
+
+REGISTER_OP("TfaeLayers")
+    .Attr("T: {uint8, float}")
+    .Attr("P: int >= 2")
+    .Attr("activations: list(int)")
+    .Attr("threads: int >= 1")
+    .Input("rows: T")
+    .Input("center: float")
+    .Input("width: float")
+    .Input("params: P * float")
+    .Output("values: float")  // [N, O] of the last layer
+    .SetShapeFn([](InferenceContext* context) -> Status {
+      ShapeHandle bias = context->input(context->num_inputs() - 1);
+      context->set_output(0, context->Matrix(context->Dim(context->input(0), 0),
+                                             context->Dim(bias, 0)));
+      return tensorflow::OkStatus();
+    });
+
+// What the ops have in common: the stack, from the parameters' shapes.
+template <typename T>
+class StackKernel : public OpKernel {
+ public:
+  explicit StackKernel(OpKernelConstruction* context) : OpKernel(context) {
+    std::vector<int> activations;
+    OP_REQUIRES_OK(context, context->GetAttr("activations", &activations));
+    OP_REQUIRES_OK(context, context->GetAttr("threads", &threads_));
+    for (int activation : activations) {
+      OP_REQUIRES(context, 0 <= activation && activation <= static_cast<int>(Activation::kLinear),
+                  InvalidArgument("unknown activation ", activation));
+      activations_.push_back(static_cast<Activation>(activation));
+    }
+  }
+
+ protected:
+  void GetLoss(OpKernelConstruction* context) {
+    int loss;
+    OP_REQUIRES_OK(context, context->GetAttr("loss", &loss));
+    OP_REQUIRES(context, 0 <= loss && loss <= static_cast<int>(Loss::kHuber),
+                InvalidArgument("unknown loss ", loss));
+    loss_ = static_cast<Loss>(loss);
+    OP_REQUIRES(context,
+                loss_ != Loss::kBinaryCrossentropy || activations_.back() == Activation::kSigmoid,
+                InvalidArgument("binary cross-entropy needs a sigmoid output"));
+  }
+
+  // The widths of a stack that takes rows of this shape and, where it `rebuilds`, gives such rows.
+  Status Widths(const TensorShape& rows, const OpInputList& params, bool rebuilds,
+                std::vector<int>* widths) const {
+    if (rows.dims() != 2 || rows.dim_size(0) < 1 || rows.dim_size(1) < 1) {
+      return InvalidArgument("rows must be a matrix with rows and columns, got ",
+                             rows.DebugString());
+    }
+    if (params.size() != 2 * static_cast<int>(activations_.size())) {
+      return InvalidArgument("params must be a kernel and a bias for each of ",
+                             activations_.size(), " layers, got ", params.size());
+    }
+    widths->assign(1, static_cast<int>(rows.dim_size(1)));
+    for (int l = 0; l < params.size() / 2; ++l) {
+      const TensorShape &kernel = params[2 * l].shape(), &bias = params[2 * l + 1].shape();
+      if (kernel.dims() != 2 || bias.dims() != 1 || kernel.dim_size(0) != widths->back() ||
+          kernel.dim_size(1) != bias.dim_size(0) || bias.dim_size(0) < 1) {
+        return InvalidArgument("layer ", l, " takes ", widths->back(), " columns, but has a kernel ",
+                               kernel.DebugString(), " and a bias ", bias.DebugString());
+      }
+      widths->push_back(static_cast<int>(bias.dim_size(0)));
+    }
+    if (rebuilds && widths->back() != widths->front()) {
+      return InvalidArgument("the stack takes ", widths->front(), " columns and gives ",
+                             widths->back());
+    }
+    return tensorflow::OkStatus();
+  }
+
+  Status GetRows(OpKernelContext* context, Rows<T>* rows) const {
+    const Tensor &tensor = context->input(0), *scaling[2];
+    TF_RETURN_IF_ERROR(context->input("center", &scaling[0]));
+    TF_RETURN_IF_ERROR(context->input("width", &scaling[1]));
+    for (const Tensor* part : scaling) {
+      const bool fits = part->dims() == 1 && part->dim_size(0) == tensor.dim_size(1);
+      if (part->NumElements() != 0 && !fits) {
+        return InvalidArgument("center and width must have a value for each column, got ",
+                               part->shape().DebugString());
+      }
+    }
+    if (scaling[0]->NumElements() != scaling[1]->NumElements()) {
+      return InvalidArgument("center and width go together");
+    }
+    *rows = {tensor.flat<T>().data()};
+    if (scaling[0]->NumElements() != 0) {
+      rows->center = scaling[0]->flat<float>().data();
+      rows->width = scaling[1]->flat<float>().data();
+    }
+    return tensorflow::OkStatus();
+  }
+
+  static std::vector<const float*> Data(const OpInputList& tensors, int first, int count) {
+    std::vector<const float*> data;
+    for (int i = first; i < first + count; ++i) data.push_back(tensors[i].flat<float>().data());
+    return data;
+  }
+
+  std::vector<Activation> activations_;
+  Loss loss_ = Loss::kMse;
+  int threads_;
+};
+
+template <typename T>
+class TrainEpochOp : public StackKernel<T> {
+ public:
+  explicit TrainEpochOp(OpKernelConstruction* context) : StackKernel<T>(context) {
+    this->GetLoss(context);
+    OP_REQUIRES_OK(context, context->GetAttr("optimizer", &optimizer_));
+    OP_REQUIRES_OK(context, context->GetAttr("constants", &constants_));
+    OP_REQUIRES_OK(context, context->GetAttr("clip_norm", &clip_norm_));
+    OP_REQUIRES_OK(context, context->GetAttr("batch_size", &batch_size_));
+    const size_t wanted = optimizer_ == "sgd" ? 0 : optimizer_ == "adam" ? 3 : 2;
+    OP_REQUIRES(context, constants_.size() == wanted,
+                InvalidArgument(optimizer_, " has ", wanted, " constants, got ",
+                                constants_.size()));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    OpInputList params, slots;
+    const Tensor *order, *rates, *decays;
+    OP_REQUIRES_OK(context, context->input_list("params", &params));
+    OP_REQUIRES_OK(context, context->input_list("slots", &slots));
+    OP_REQUIRES_OK(context, context->input("order", &order));
+    OP_REQUIRES_OK(context, context->input("rates", &rates));
+    OP_REQUIRES_OK(context, context->input("decays", &decays));
+    const Tensor& row_tensor = context->input(0);
+    std::vector<int> widths;
+    OP_REQUIRES_OK(context, this->Widths(row_tensor.shape(), params, true, &widths));
+    Rows<T> rows;
+    OP_REQUIRES_OK(context, this->GetRows(context, &rows));
+
+    const int64_t row_count = row_tensor.dim_size(0), count = order->NumElements();
+    OP_REQUIRES(context, order->dims() == 1 && count > 0,
+                InvalidArgument("order must be a list, got ", order->shape().DebugString()));
+    const int32_t* indices = order->flat<int32_t>().data();
+    OP_REQUIRES(context, std::all_of(indices, indices + count,
+                                     [=](int32_t row) { return 0 <= row && row < row_count; }),
+                InvalidArgument("order names rows beyond the ", row_count, " that there are"));
+    const int64_t steps = (count + batch_size_ - 1) / batch_size_;
+    OP_REQUIRES(context, rates->NumElements() == steps,
+                InvalidArgument("rates must be ", steps, ", got ", rates->NumElements()));
+    OP_REQUIRES(context, decays->NumElements() == 0 || decays->NumElements() == steps,
+                InvalidArgument("decays must be ", steps, " or none, got ",
+                                decays->NumElements()));
+    const int kinds = slots.size() / params.size();
+    const int wanted = optimizer_ == "sgd" ? 0 : optimizer_ == "momentum" ? 1 : 2;
+    OP_REQUIRES(context, slots.size() == wanted * params.size(),
+                InvalidArgument(optimizer_, " has ", wanted, " slots a parameter, got ",
+                                slots.size(), " for ", params.size(), " parameters"));
+    for (int s = 0; s < slots.size(); ++s) {
+      OP_REQUIRES(context, slots[s].shape() == params[s % params.size()].shape(),
+                  InvalidArgument("slot ", s, " has the shape ", slots[s].shape().DebugString()));
+    }
+
+    const Stack stack(widths, this->activations_);
+    Parameters values(stack);
+    values.Read(this->Data(params, 0, params.size()));
+    std::vector<Parameters> kept;
+    for (int kind = 0; kind < kinds; ++kind) {
+      kept.emplace_back(stack);
+      kept.back().Read(this->Data(slots, kind * params.size(), params.size()));
+    }
+    const Schedule schedule{rates->flat<float>().data(),
+                            decays->NumElements() ? decays->flat<float>().data() : nullptr,
+                            clip_norm_, batch_size_};
+    const auto train = [&](auto optimizer) {
+      Trainer<T, decltype(optimizer)> trainer(stack, this->loss_, optimizer, schedule, rows,
+                                              row_count, indices, count, this->threads_, values,
+                                              kept);
+      return trainer.Epoch();
+    };
+    double loss;
+    if (optimizer_ == "adadelta") {
+      loss = train(Adadelta{constants_[0], constants_[1]});
+    } else if (optimizer_ == "adam") {
+      loss = train(Adam{constants_[0], constants_[1], constants_[2]});
+    } else if (optimizer_ == "momentum") {
+      loss = train(Momentum{constants_[0], constants_[1] != 0});
+    } else {
+      loss = train(Sgd{});
+    }
+
+    OpOutputList new_params, new_slots;
+    OP_REQUIRES_OK(context, context->output_list("new_params", &new_params));
+    OP_REQUIRES_OK(context, context->output_list("new_slots", &new_slots));
+    OP_REQUIRES_OK(context, Write(values, params, 0, &new_params));
+    for (int kind = 0; kind < kinds; ++kind) {
+      OP_REQUIRES_OK(context, Write(kept[kind], params, kind * params.size(), &new_slots));
+    }
+    Tensor* loss_tensor;
+    OP_REQUIRES_OK(context, context->allocate_output("mean_loss", TensorShape({}), &loss_tensor));
+    loss_tensor->scalar<float>()() = static_cast<float>(loss);
+  }
+
+ private:
+  static Status Write(const Parameters& values, const OpInputList& like, int first,
+                      OpOutputList* outputs) {
+    std::vector<float*> data;
+    for (int i = 0; i < like.size(); ++i) {
+      Tensor* output;
+      TF_RETURN_IF_ERROR(outputs->allocate(first + i, like[i].shape(), &output));
+      data.push_back(output->flat<float>().data());
+    }
+    values.Write(data);
+    return tensorflow::OkStatus();
+  }
+
+  std::string optimizer_;
+  std::vector<float> constants_;
+  float clip_norm_;
+  int batch_size_;
+};
+
+template <typename T>
+class EvaluateOp : public StackKernel<T> {
+ public:
+  explicit EvaluateOp(OpKernelConstruction* context) : StackKernel<T>(context) {
+    this->GetLoss(context);
+  }
+
+  void Compute(OpKernelContext* context) override {
+    OpInputList params;
+    OP_REQUIRES_OK(context, context->input_list("params", &params));
+    const Tensor& row_tensor = context->input(0);
+    std::vector<int> widths;
+    OP_REQUIRES_OK(context, this->Widths(row_tensor.shape(), params, true, &widths));
+    Rows<T> rows;
+    OP_REQUIRES_OK(context, this->GetRows(context, &rows));
+    const Stack stack(widths, this->activations_);
+    Parameters values(stack);
+    values.Read(this->Data(params, 0, params.size()));
+    Tensor* loss;
+    OP_REQUIRES_OK(context, context->allocate_output("mean_loss", TensorShape({}), &loss));
+    loss->scalar<float>()() = static_cast<float>(Evaluate(
+        stack, this->loss_, rows, row_tensor.dim_size(0), this->threads_, values));
+  }
+};
+
+#define TFAE_REGISTER(name, type)                                                      \
+  REGISTER_KERNEL_BUILDER(                                                             \
+      Name("Tfae" #name).Device(tensorflow::DEVICE_CPU).TypeConstraint<type>("T"), \
+      name##Op<type>)
+TFAE_REGISTER(TrainEpoch, uint8_t);
+TFAE_REGISTER(TrainEpoch, float);
+TFAE_REGISTER(Evaluate, uint8_t);
+TFAE_REGISTER(Evaluate, float);
+
+}  // namespace
+}  // namespace tfae

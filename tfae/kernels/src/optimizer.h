@@ -1,0 +1,56 @@
+// Adadelta, Adam and SGD, a vector of parameters at a time, as tfae/optimizers.py has them.
+#pragma once
+
+#include "simd.h"
+
+namespace tfae {
+
+struct Adadelta {
+  static constexpr int kSlots = 2;
+  float rho, epsilon;
+
+  Vec Update(Vec grad, float* const* slots, float rate) const {
+    const Vec mean_grad2 = rho * Load(slots[0]) + (1 - rho) * (grad * grad);
+    const Vec old_update2 = Load(slots[1]);
+    // sqrt(a) / sqrt(b) = a / sqrt(a b), with one root and no division.
+    const Vec a = old_update2 + epsilon, b = mean_grad2 + epsilon;
+    const Vec update = grad * a * InverseSqrt(a * b);
+    Store(slots[0], mean_grad2);
+    Store(slots[1], rho * old_update2 + (1 - rho) * (update * update));
+    return rate * update;
+  }
+};
+
+struct Adam {  // the rate has the bias correction in it
+  static constexpr int kSlots = 2;
+  float beta_1, beta_2, epsilon;
+
+  Vec Update(Vec grad, float* const* slots, float rate) const {
+    Vec mean = Load(slots[0]), variance = Load(slots[1]);
+    mean += (grad - mean) * (1 - beta_1);
+    variance += (grad * grad - variance) * (1 - beta_2);
+    Store(slots[0], mean);
+    Store(slots[1], variance);
+    return mean * rate / (Sqrt(variance) + epsilon);
+  }
+};
+
+struct Sgd {
+  static constexpr int kSlots = 0;
+
+  Vec Update(Vec grad, float* const*, float rate) const { return rate * grad; }
+};
+
+struct Momentum {
+  static constexpr int kSlots = 1;
+  float momentum;
+  bool nesterov;
+
+  Vec Update(Vec grad, float* const* slots, float rate) const {
+    const Vec velocity = momentum * Load(slots[0]) - rate * grad;
+    Store(slots[0], velocity);
+    return nesterov ? rate * grad - momentum * velocity : -velocity;
+  }
+};
+
+}  // namespace tfae

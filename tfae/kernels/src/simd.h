@@ -1,0 +1,114 @@
+// Vectors of floats by compiler extensions. Their width is the machine's, or what TFAE_LANES says:
+// 4 (any machine, NEON), 8 (AVX) or 16 (AVX-512).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#ifndef TFAE_LANES
+#if defined(__AVX512F__)
+#define TFAE_LANES 16
+#elif defined(__AVX__)
+#define TFAE_LANES 8
+#else
+#define TFAE_LANES 4
+#endif
+#endif
+
+#if TFAE_LANES == 16 && defined(__AVX512F__)
+#define TFAE_AVX512 1
+#include <immintrin.h>
+#endif
+
+namespace tfae {
+
+constexpr int kLanes = TFAE_LANES;
+
+// Loaded from and stored to any float's address.
+typedef float Vec __attribute__((vector_size(4 * TFAE_LANES), aligned(4), may_alias));
+typedef int32_t Ints __attribute__((vector_size(4 * TFAE_LANES), aligned(4), may_alias));
+
+inline Vec Load(const float* from) { return *reinterpret_cast<const Vec*>(from); }
+inline void Store(float* to, Vec value) { *reinterpret_cast<Vec*>(to) = value; }
+inline Vec Broadcast(float value) { return value - Vec{}; }
+inline Ints Bits(Vec value) { return reinterpret_cast<Ints>(value); }
+inline Vec FromBits(Ints bits) { return reinterpret_cast<Vec>(bits); }
+inline Vec Max(Vec a, Vec b) { return a > b ? a : b; }
+inline Vec Min(Vec a, Vec b) { return a < b ? a : b; }
+inline Vec Abs(Vec a) { return FromBits(Bits(a) & 0x7fffffff); }
+
+inline float Sum(Vec value) {
+  float sum = 0;
+  for (int lane = 0; lane < kLanes; ++lane) sum += value[lane];
+  return sum;
+}
+
+// Within one unit in the last place.
+inline Vec Reciprocal(Vec value) {
+#ifdef TFAE_AVX512
+  const Vec guess = reinterpret_cast<Vec>(_mm512_rcp14_ps(reinterpret_cast<__m512>(value)));
+  return guess * (2.0f - value * guess);  // Newton's step doubles its 14 bits
+#else
+  return 1.0f / value;
+#endif
+}
+
+// 1 / sqrt, within two units in the last place, of normal numbers above 0.
+inline Vec InverseSqrt(Vec value) {
+#ifdef TFAE_AVX512
+  const Vec guess = reinterpret_cast<Vec>(_mm512_rsqrt14_ps(reinterpret_cast<__m512>(value)));
+  return guess * (1.5f - 0.5f * value * guess * guess);
+#else
+  for (int lane = 0; lane < kLanes; ++lane) value[lane] = 1.0f / __builtin_sqrtf(value[lane]);
+  return value;
+#endif
+}
+
+inline Vec Sqrt(Vec value) {
+#ifdef TFAE_AVX512
+  return reinterpret_cast<Vec>(_mm512_sqrt_ps(reinterpret_cast<__m512>(value)));
+#else
+  for (int lane = 0; lane < kLanes; ++lane) value[lane] = __builtin_sqrtf(value[lane]);
+  return value;
+#endif
+}
+
+// Bytes as floats, 255 as 1.
+inline Vec LoadBytes(const uint8_t* from) {
+#ifdef TFAE_AVX512
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  return reinterpret_cast<Vec>(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))) * (1.0f / 255);
+#else
+  float lanes[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = from[lane] * (1.0f / 255);
+  return Load(lanes);
+#endif
+}
+
+// Writes the positions of those of kLanes values that are not zero to `to`, which has room for all,
+// and returns how many there are. `first` is the position of the first value.
+template <typename T>
+int NonZero(const T* values, int first, int32_t* to) {
+#ifdef TFAE_AVX512
+  __mmask16 mask;
+  if constexpr (sizeof(T) == 1) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(values));
+    mask = _mm_test_epi8_mask(bytes, bytes);
+  } else {
+    mask = _mm512_cmp_ps_mask(_mm512_loadu_ps(values), _mm512_setzero_ps(), _CMP_NEQ_UQ);
+  }
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i positions = _mm512_add_epi32(lanes, _mm512_set1_epi32(first));
+  _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(mask, positions));
+  return __builtin_popcount(mask);
+#else
+  int count = 0;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    to[count] = first + lane;
+    count += values[lane] != 0;
+  }
+  return count;
+#endif
+}
+
+}  // namespace tfae

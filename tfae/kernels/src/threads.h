@@ -1,0 +1,52 @@
+// A team of threads that meet twice a step.
+#pragma once
+
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace tfae {
+
+// Where threads wait for each other: spinning at first, since a step takes some microseconds, then
+// yielding, for when there are more threads than cores.
+class Barrier {
+ public:
+  explicit Barrier(int threads) : threads_(threads) {}
+
+  void Wait() {
+    const unsigned phase = phase_.load(std::memory_order_acquire);
+    if (waiting_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
+      waiting_.store(0, std::memory_order_relaxed);
+      phase_.store(phase + 1, std::memory_order_release);
+      return;
+    }
+    for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; ++spins) {
+      if (spins > kSpins) {
+        std::this_thread::yield();
+      } else {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+      }
+    }
+  }
+
+ private:
+  static constexpr int kSpins = 2000;
+  const int threads_;
+  std::atomic<int> waiting_{0};
+  std::atomic<unsigned> phase_{0};
+};
+
+// Runs work(thread) for each thread from 0 on, and returns when all are done.
+template <typename F>
+void RunThreads(int threads, F work) {
+  std::vector<std::thread> others;
+  for (int t = 1; t < threads; ++t) others.emplace_back(work, t);
+  work(0);
+  for (std::thread& thread : others) thread.join();
+}
+
+}  // namespace tfae
