@@ -10,7 +10,7 @@ from tfae.errors import ConfigError
 from tfae.spec import ACTIVATIONS
 
 MAX_WIDTH = 1_000_000  # far beyond what fits in memory beside its slots
-ENGINES = ("auto", "xla")
+ENGINES = ("auto", "xla", "fused")
 LOSSES = ("binary_crossentropy", "mse", "mae", "huber")
 OPTIMIZERS = ("adadelta", "adam", "sgd")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")

@@ -37,15 +37,19 @@ class Adam:
     epsilon: float = 1e-7
     slot_count = 2
 
-    def update(self, param, grad, slots, learning_rate, step):
-        """One step; epsilon stands beside the uncorrected root, as in Keras."""
-        mean, variance = slots
+    def step_size(self, learning_rate, step):
+        """The learning rate with both bias corrections, of any shape."""
         count = tf.cast(step + 1, tf.float32)
-        step_size = (
+        return (
             learning_rate
             * tf.sqrt(1 - tf.pow(self.beta_2, count))
             / (1 - tf.pow(self.beta_1, count))
         )
+
+    def update(self, param, grad, slots, learning_rate, step):
+        """One step; epsilon stands beside the uncorrected root, as in Keras."""
+        mean, variance = slots
+        step_size = self.step_size(learning_rate, step)
         mean = mean + (grad - mean) * (1 - self.beta_1)
         variance = variance + (tf.square(grad) - variance) * (1 - self.beta_2)
         return param - mean * step_size / (tf.sqrt(variance) + self.epsilon), (mean, variance)

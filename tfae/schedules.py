@@ -19,13 +19,13 @@ def make_schedule(name, learning_rate, total_steps):
         total_steps: Of the whole run.
 
     Returns:
-        A function from the step (int64 scalar, from 0) to the learning rate (float32 scalar).
+        A function from steps (int64, from 0) to learning rates (float32, of the same shape).
     """
     warmup_steps = int(WARMUP_FRACTION * total_steps) if name == "one_cycle" else 0
     decay_steps = max(total_steps - warmup_steps, 1)
 
     def constant(step):
-        return tf.constant(learning_rate, tf.float32)
+        return tf.fill(tf.shape(step), learning_rate)
 
     def cosine(step):
         step = tf.cast(step, tf.float32)

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfae import cache
 from tfae.errors import ConfigError, DataError
 
 VERSION = 1  # in the cache file's name: raise it with any change to the bytes drawn for a seed
@@ -92,7 +93,7 @@ def load(seed=0, cache_dir=None, quiet=False):
     One that is damaged is drawn again, and a folder that cannot be written is no obstacle: both are
     told in a line on stderr unless `quiet`. Raises what `generate` raises.
     """
-    path = _cache_dir(cache_dir) / f"glyphs-v{VERSION}-seed{seed}.npz"
+    path = cache.cache_dir(cache_dir) / f"glyphs-v{VERSION}-seed{seed}.npz"
     try:
         return _read(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -107,12 +108,6 @@ def load(seed=0, cache_dir=None, quiet=False):
     except OSError as error:
         _note(f"the digits are not kept for the next run: {error}", quiet)
     return glyphs
-
-
-def _cache_dir(given):
-    if given := given or os.environ.get("TFAE_CACHE_DIR"):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "tfae")
 
 
 def _read(path):

@@ -2,11 +2,12 @@
 
 import tensorflow as tf
 
+from tfae.engines.engine import Engine
 from tfae.losses import LOSSES
 from tfae.model import dense_stack, scaled_inputs
 from tfae.optimizers import decay_weights
 from tfae.precision import all_finite
-from tfae.state import StateTensors, TrainState
+from tfae.state import StateTensors
 
 EVALUATION_BATCH = 1024  # rows whose activations stay in the cache
 
@@ -15,60 +16,14 @@ EVALUATION_BATCH = 1024  # rows whose activations stay in the cache
 compiled = tf.function(jit_compile=True, autograph=False)
 
 
-class XlaEngine:
-    """Trains an autoencoder, an epoch a call.
-
-    Args:
-        model: The `Autoencoder`; its weights are trained in place.
-        loss: A name of `tfae.losses.LOSSES`.
-        optimizer: An optimizer of `tfae.optimizers`.
-        schedule: A function from step to learning rate, of `tfae.schedules`.
-        batch_size: B, rows a step.
-        precision: A `tfae.precision.Precision`.
-        weight_decay: Decoupled, 0 for none.
-        clip_norm: The gradients' largest global norm, 0 for no limit.
-
-    Attributes:
-        state: The `TrainState`, to be checkpointed.
-    """
+class XlaEngine(Engine):
+    """Trains by one program that XLA compiles, on whatever device there is."""
 
     name = "xla"
 
-    def __init__(
-        self,
-        model,
-        loss,
-        optimizer,
-        schedule,
-        *,
-        batch_size,
-        precision,
-        weight_decay=0.0,
-        clip_norm=0.0,
-    ):
-        self.model = model
-        self.state = TrainState(model, optimizer)
-        self._loss_of_rows = LOSSES[loss]
-        self._optimizer = optimizer
-        self._schedule = schedule
-        self._batch_size = batch_size
-        self._precision = precision
-        self._weight_decay = weight_decay
-        self._clip_norm = clip_norm
-
     @compiled
     def train_epoch(self, rows, order):
-        """Train once on every row, in this order; the state's variables change in place.
-
-        Args:
-            rows: [N, D] uint8 or float32, with a static shape.
-            order: [N] int32, a permutation of the rows. It is cut into ceil(N / B) batches, of
-                which the last may be short.
-
-        Returns:
-            The mean over the rows of the loss that each had before its batch's update, a float32
-            scalar.
-        """
+        """As `Engine.train_epoch`."""
         row_count, batch_size = order.shape[0], min(self._batch_size, order.shape[0])
         whole = row_count // batch_size
         batches = tf.reshape(order[: whole * batch_size], (whole, batch_size))
@@ -90,14 +45,14 @@ class XlaEngine:
 
     @compiled
     def evaluate(self, rows):
-        """The mean loss over rows [N, D], a float32 scalar."""
+        """As `Engine.evaluate`."""
         row_count, batch_size = rows.shape[0], min(EVALUATION_BATCH, rows.shape[0])
         whole = row_count // batch_size
         params = self.state.read().params
 
         def loss_sum_of(first, count):
             batch = tf.slice(rows, (first, 0), (count, rows.shape[1]))
-            return tf.reduce_sum(self._loss(params, scaled_inputs(batch, self.model.scaling)))
+            return tf.reduce_sum(self._loss_of_rows(params, scaled_inputs(batch, self.model.scaling)))
 
         def body(batch, loss_sum):
             return batch + 1, loss_sum + loss_sum_of(batch * batch_size, batch_size)
@@ -107,11 +62,11 @@ class XlaEngine:
             loss_sum += loss_sum_of(whole * batch_size, row_count - whole * batch_size)
         return loss_sum / row_count
 
-    def _loss(self, params, inputs):
+    def _loss_of_rows(self, params, inputs):
         """The loss of each row, [B] float32."""
         activations = self.model.stack.activations
         logits = dense_stack(params, inputs, activations, self._precision.matmul)
-        return self._loss_of_rows(inputs, logits, activations[-1])
+        return LOSSES[self._loss](inputs, logits, activations[-1])
 
     def _train_step(self, state, rows):
         """The state after one batch [B, D], and the sum of the rows' losses before it."""
@@ -119,7 +74,7 @@ class XlaEngine:
         loss_scale = state.loss_scale.value if self._precision.scales_loss else 1.0
         with tf.GradientTape() as tape:
             tape.watch(state.params)
-            loss = tf.reduce_mean(self._loss(state.params, inputs))
+            loss = tf.reduce_mean(self._loss_of_rows(state.params, inputs))
             scaled_loss = loss * loss_scale
         grads = tape.gradient(scaled_loss, state.params)
         loss_sum = loss * rows.shape[0]

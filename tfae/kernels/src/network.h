@@ -19,7 +19,7 @@ enum class Loss { kBinaryCrossentropy, kMse, kMae, kHuber };
 // Rows that a thread takes at a time: their activations stay in its second-level cache.
 constexpr int kBlockRows = 128;
 // Columns of the last layer that are taken at a time: they stay in the first-level cache.
-constexpr int kPrefetch = PF;
+constexpr int kPrefetch = 8;  // rows that are fetched ahead from memory
 constexpr int kPanelVectors = 4;
 constexpr int kPanelColumns = kPanelVectors * kLanes;
 

@@ -1,0 +1,64 @@
+"""What every engine has in common: what it trains, and with what."""
+
+from tfae.state import TrainState
+
+
+class Engine:
+    """Trains an autoencoder, an epoch a call: `train_epoch(rows, order)`, `evaluate(rows)`.
+
+    Args:
+        model: The `Autoencoder`; its weights are trained in place.
+        loss: A name of `tfae.losses.LOSSES`.
+        optimizer: An optimizer of `tfae.optimizers`.
+        schedule: A function from step to learning rate, of `tfae.schedules`.
+        batch_size: B, rows a step.
+        precision: A `tfae.precision.Precision`.
+        weight_decay: Decoupled, 0 for none.
+        clip_norm: The gradients' largest global norm, 0 for no limit.
+
+    Attributes:
+        name: As `--engine` has it.
+        state: The `TrainState`, to be checkpointed.
+    """
+
+    name: str
+
+    def __init__(
+        self,
+        model,
+        loss,
+        optimizer,
+        schedule,
+        *,
+        batch_size,
+        precision,
+        weight_decay=0.0,
+        clip_norm=0.0,
+    ):
+        self.model = model
+        self.state = TrainState(model, optimizer)
+        self._loss = loss
+        self._optimizer = optimizer
+        self._schedule = schedule
+        self._batch_size = batch_size
+        self._precision = precision
+        self._weight_decay = weight_decay
+        self._clip_norm = clip_norm
+
+    def train_epoch(self, rows, order):
+        """Train once on every row, in this order; the state's variables change in place.
+
+        Args:
+            rows: [N, D] uint8 or float32, with a static shape.
+            order: [N] int32, a permutation of the rows. It is cut into ceil(N / B) batches, of
+                which the last may be short.
+
+        Returns:
+            The mean over the rows of the loss that each had before its batch's update, a float32
+            scalar.
+        """
+        raise NotImplementedError
+
+    def evaluate(self, rows):
+        """The mean loss over rows [N, D], a float32 scalar."""
+        raise NotImplementedError

@@ -1,0 +1,101 @@
+"""The epoch as one native kernel: forward, loss, backward and update while rows are in the cache."""
+
+import tensorflow as tf
+
+from tfae import kernels
+from tfae.config import LOSSES
+from tfae.engines.engine import Engine
+from tfae.optimizers import SGD, Adadelta, Adam
+from tfae.spec import ACTIVATIONS
+
+
+class FusedEngine(Engine):
+    """Trains on the CPU's cores by the ops of `tfae.kernels`.
+
+    Results are bit-reproducible for a number of threads: each sums the gradients of its rows, and
+    the sums are added in the threads' order.
+
+    Args:
+        ops: What `tfae.kernels.load` gave.
+        threads: How many; those that the machine has, by default.
+    """
+
+    name = "fused"
+
+    def __init__(self, *args, ops, threads=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._ops = ops
+        self._threads = threads or kernels.thread_count()
+
+    @staticmethod
+    def refusal(config):
+        """Why a `TrainConfig` is not for this engine, or None."""
+        if config.precision != "float32":
+            return f"the fused kernels compute in float32, not {config.precision}"
+        if tf.config.list_physical_devices("GPU"):
+            return "the fused kernels run on the CPU, and there is a GPU"
+        return None
+
+    @tf.function(autograph=False)
+    def train_epoch(self, rows, order):
+        """As `Engine.train_epoch`."""
+        state, optimizer = self.state.read(), self._optimizer
+        steps = -(-order.shape[0] // self._batch_size)
+        step = state.step + tf.range(steps, dtype=tf.int64)
+        rates = self._schedule(step)
+        name, constants, effective = _described(optimizer, rates, step)
+        done = self._ops.tfae_train_epoch(
+            order=order,
+            rates=effective,
+            decays=rates * self._weight_decay if self._weight_decay else [],
+            # Of each kind of slot, one a parameter.
+            slots=[slot for kind in zip(*state.slots, strict=True) for slot in kind],
+            optimizer=name,
+            constants=constants,
+            clip_norm=self._clip_norm,
+            batch_size=self._batch_size,
+            **self._common(rows, state.params),
+            loss=LOSSES.index(self._loss),
+        )
+        kinds = [
+            done.new_slots[kind * len(state.params) : (kind + 1) * len(state.params)]
+            for kind in range(optimizer.slot_count)
+        ]
+        slots = tuple(zip(*kinds, strict=True)) if kinds else tuple(() for _ in state.params)
+        params = tuple(done.new_params)
+        self.state.write(state._replace(params=params, slots=slots, step=state.step + steps))
+        return done.mean_loss
+
+    @tf.function(autograph=False)
+    def evaluate(self, rows):
+        """As `Engine.evaluate`."""
+        params = self.state.read().params
+        return self._ops.tfae_evaluate(
+            **self._common(rows, params), loss=LOSSES.index(self._loss)
+        )
+
+    def _common(self, rows, params):
+        """The inputs and attributes that the ops have in common."""
+        scaling = self.model.scaling
+        scaled = rows.dtype != tf.uint8 and scaling.center is not None
+        return {
+            "rows": rows,
+            "center": scaling.center if scaled else tf.zeros(0),
+            "width": scaling.width if scaled else tf.zeros(0),
+            "params": list(params),
+            "activations": [ACTIVATIONS.index(name) for name in self.model.stack.activations],
+            "threads": self._threads,
+        }
+
+
+def _described(optimizer, rates, step):
+    """An optimizer as the op has it: its name, its constants, and its rate at every step."""
+    if isinstance(optimizer, Adadelta):
+        return "adadelta", [optimizer.rho, optimizer.epsilon], rates
+    if isinstance(optimizer, Adam):
+        constants = [optimizer.beta_1, optimizer.beta_2, optimizer.epsilon]
+        return "adam", constants, optimizer.step_size(rates, step)
+    assert isinstance(optimizer, SGD)
+    if optimizer.momentum:
+        return "momentum", [optimizer.momentum, float(optimizer.nesterov)], rates
+    return "sgd", [], rates

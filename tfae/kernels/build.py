@@ -1,0 +1,145 @@
+"""Build the native kernels with the machine's own compiler, once, into the cache."""
+
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from tfae.cache import cache_dir
+from tfae.errors import TfaeError
+
+SOURCES = Path(__file__).parent / "src"
+COMPILERS = ("c++", "g++", "clang++")
+# No fast-math: results would not be those of the formulas. Traps and errno are only in the way.
+FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-w")
+TIMEOUT_S = 300
+
+
+class KernelError(TfaeError):
+    """Why there are no native kernels, in one line."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build of the kernels.
+
+    Attributes:
+        path: The shared library.
+        compiler: Its path.
+        flags: All that it was given.
+        seconds: How long it took; 0.0 where it lay in the cache.
+    """
+
+    path: Path
+    compiler: str
+    flags: tuple[str, ...]
+    seconds: float
+
+
+def build(say=lambda line: None):
+    """The kernels for this processor and this TensorFlow, from the cache where they lie there.
+
+    Processes that start together wait for the first one's build.
+
+    Args:
+        say: Called with a line before something that takes long.
+
+    Returns:
+        The `Build`.
+
+    Raises:
+        KernelError: There is no compiler, it failed, or the cache cannot be written.
+    """
+    compiler = _compiler()
+    flags = (*FLAGS, _processor_flag(), *tf.sysconfig.get_compile_flags())
+    libraries = tuple(tf.sysconfig.get_link_flags())
+    directory = cache_dir() / "kernels"
+    path = directory / f"fused-{_key(compiler, flags)}.so"
+    if path.exists():
+        return Build(path, compiler, flags, 0.0)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with _lock(path.with_suffix(".lock")):
+            if path.exists():  # another process was first
+                return Build(path, compiler, flags, 0.0)
+            say(f"building the fused kernels for this processor, once, with {compiler}")
+            begin = time.perf_counter()
+            _compile(compiler, (*flags, str(SOURCES / "ops.cc"), *libraries), path)
+            return Build(path, compiler, flags, time.perf_counter() - begin)
+    except OSError as error:
+        raise KernelError(f"the cache {directory} cannot be written ({error.strerror})") from None
+
+
+def _compiler():
+    if given := os.environ.get("CXX"):
+        if found := shutil.which(given):
+            return found
+        raise KernelError(f"the compiler that CXX names, {given}, is not there")
+    for name in COMPILERS:
+        if found := shutil.which(name):
+            return found
+    raise KernelError("there is no C++ compiler (install g++ or clang, or set CXX)")
+
+
+def _processor_flag():
+    return "-march=native" if platform.machine() in ("x86_64", "AMD64") else "-mcpu=native"
+
+
+def _key(compiler, flags):
+    """Of everything that the library depends on."""
+    digest = hashlib.sha256(tf.version.VERSION.encode())
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
+    for part in (version, _processor(), *(flag.encode() for flag in flags)):
+        digest.update(part)
+    for source in sorted(SOURCES.iterdir()):
+        digest.update(source.name.encode())
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _processor():
+    """What instructions there are: the cache may lie on a disk that machines share."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("flags", "Features")):
+                return line.encode()
+    return platform.processor().encode()
+
+
+@contextlib.contextmanager
+def _lock(path):
+    import fcntl
+
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _compile(compiler, arguments, path):
+    """Compile to `path`, which appears whole or not at all."""
+    partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
+    try:
+        done = subprocess.run(
+            [compiler, *arguments, "-o", str(partial)],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+            reason = (lines or done.stderr.splitlines() or ["no message"])[0]
+            raise KernelError(f"{compiler} failed: {reason.strip()}")
+        os.replace(partial, path)
+    except subprocess.TimeoutExpired:
+        raise KernelError(f"{compiler} took more than {TIMEOUT_S} s") from None
+    finally:
+        partial.unlink(missing_ok=True)
