@@ -30,8 +30,8 @@ class FusedEngine(Engine):
     @staticmethod
     def refusal(config):
         """Why a `TrainConfig` is not for this engine, or None."""
-        if config.precision != "float32":
-            return f"the fused kernels compute in float32, not {config.precision}"
+        if config.precision == "mixed_float16":
+            return "the fused kernels compute in float32 or bfloat16, not in float16"
         if tf.config.list_physical_devices("GPU"):
             return "the fused kernels run on the CPU, and there is a GPU"
         return None
@@ -55,7 +55,6 @@ class FusedEngine(Engine):
             clip_norm=self._clip_norm,
             batch_size=self._batch_size,
             **self._common(rows, state.params),
-            loss=LOSSES.index(self._loss),
         )
         kinds = [
             done.new_slots[kind * len(state.params) : (kind + 1) * len(state.params)]
@@ -70,9 +69,7 @@ class FusedEngine(Engine):
     def evaluate(self, rows):
         """As `Engine.evaluate`."""
         params = self.state.read().params
-        return self._ops.tfae_evaluate(
-            **self._common(rows, params), loss=LOSSES.index(self._loss)
-        )
+        return self._ops.tfae_evaluate(**self._common(rows, params))
 
     def _common(self, rows, params):
         """The inputs and attributes that the ops have in common."""
@@ -83,6 +80,8 @@ class FusedEngine(Engine):
             "center": scaling.center if scaled else tf.zeros(0),
             "width": scaling.width if scaled else tf.zeros(0),
             "params": list(params),
+            "loss": LOSSES.index(self._loss),
+            "compute": self._precision.compute_dtype.name,
             "activations": [ACTIVATIONS.index(name) for name in self.model.stack.activations],
             "threads": self._threads,
         }

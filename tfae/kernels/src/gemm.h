@@ -5,6 +5,24 @@
 
 namespace tfae {
 
+// How a product multiplies: a Unit is what it takes of an operand at a time, kDepth numbers one
+// after the other along the sum. Sums are float32.
+struct Float32 {
+  using Unit = float;
+  static constexpr int kDepth = 1;
+  static Vec Spread(float a) { return Broadcast(a); }
+  static Vec MultiplyAdd(Vec a, const float* b, Vec sum) { return sum + a * Load(b); }
+};
+
+#ifdef TFAE_BFLOAT16
+struct BFloat16 {
+  using Unit = Pair;
+  static constexpr int kDepth = 2;
+  static Pairs Spread(Pair a) { return BroadcastPair(a); }
+  static Vec MultiplyAdd(Pairs a, const Pair* b, Vec sum) { return Dot(a, LoadPairs(b), sum); }
+};
+#endif
+
 // Rows of a tile, which is two vectors wide: as many accumulators as leave registers for operands.
 #if defined(TFAE_AVX512) || defined(__aarch64__)
 constexpr int kTileRows = 12;  // of 32 registers
@@ -13,22 +31,24 @@ constexpr int kTileRows = 6;  // of 16 registers
 #endif
 
 // A matrix whose element (i, k) is data[i * row + k * column].
+template <typename T>
 struct Strided {
-  const float* data;
+  const T* data;
   ptrdiff_t row, column;
 };
 
-// A matrix whose rows are contiguous, `stride` floats apart.
+// A matrix whose rows are contiguous, `stride` elements apart.
 template <typename T>
 struct RowMajor {
   T* data;
   ptrdiff_t stride;
 };
 
-// C[R, V vectors] = first + A[R, depth] B[depth, V vectors]. `first` may be C itself, one row for
-// all (a stride of 0) or nothing at all.
-template <int R, int V>
-void Tile(int depth, Strided a, RowMajor<const float> b, RowMajor<float> c,
+// C[R, V vectors] = first + A[R, depth] B[depth, V vectors], `depth` in units. `first` may be C
+// itself, one row for all (a stride of 0) or nothing at all.
+template <typename Arithmetic, int R, int V>
+void Tile(int depth, Strided<typename Arithmetic::Unit> a,
+          RowMajor<const typename Arithmetic::Unit> b, RowMajor<float> c,
           RowMajor<const float> first) {
   Vec sums[R][V];
 #pragma GCC unroll 12
@@ -39,15 +59,15 @@ void Tile(int depth, Strided a, RowMajor<const float> b, RowMajor<float> c,
     }
   }
   for (int k = 0; k < depth; ++k) {
-    Vec right[V];
-#pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) right[v] = Load(b.data + k * b.stride + v * kLanes);
-    const float* left = a.data + k * a.column;
+    const auto* left = a.data + k * a.column;
+    const auto* right = b.data + k * b.stride;
 #pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
-      const Vec factor = Broadcast(left[r * a.row]);
+      const auto factor = Arithmetic::Spread(left[r * a.row]);
 #pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) sums[r][v] += factor * right[v];
+      for (int v = 0; v < V; ++v) {
+        sums[r][v] = Arithmetic::MultiplyAdd(factor, right + v * kLanes, sums[r][v]);
+      }
     }
   }
 #pragma GCC unroll 12
@@ -57,29 +77,39 @@ void Tile(int depth, Strided a, RowMajor<const float> b, RowMajor<float> c,
   }
 }
 
-using TileFunction = void (*)(int, Strided, RowMajor<const float>, RowMajor<float>,
-                              RowMajor<const float>);
-
-template <int V>
-TileFunction TileOf(int rows) {
-  static const TileFunction tiles[] = {
-      nullptr,     Tile<1, V>, Tile<2, V>, Tile<3, V>, Tile<4, V>,  Tile<5, V>,  Tile<6, V>,
+template <typename Arithmetic, int V>
+auto TileOf(int rows) {
+  static constexpr decltype(&Tile<Arithmetic, 1, V>) kTiles[] = {
+      nullptr,
+      Tile<Arithmetic, 1, V>,
+      Tile<Arithmetic, 2, V>,
+      Tile<Arithmetic, 3, V>,
+      Tile<Arithmetic, 4, V>,
+      Tile<Arithmetic, 5, V>,
+      Tile<Arithmetic, 6, V>,
 #if defined(TFAE_AVX512) || defined(__aarch64__)
-      Tile<7, V>, Tile<8, V>, Tile<9, V>, Tile<10, V>, Tile<11, V>, Tile<12, V>,
+      Tile<Arithmetic, 7, V>,
+      Tile<Arithmetic, 8, V>,
+      Tile<Arithmetic, 9, V>,
+      Tile<Arithmetic, 10, V>,
+      Tile<Arithmetic, 11, V>,
+      Tile<Arithmetic, 12, V>,
 #endif
   };
-  return tiles[rows];
+  return kTiles[rows];
 }
 
 // C[rows, vectors] = first + A[rows, depth] B[depth, vectors], as in Tile.
-inline void Product(int rows, int vectors, int depth, Strided a, RowMajor<const float> b,
-                    RowMajor<float> c, RowMajor<const float> first) {
+template <typename Arithmetic>
+void Product(int rows, int vectors, int depth, Strided<typename Arithmetic::Unit> a,
+             RowMajor<const typename Arithmetic::Unit> b, RowMajor<float> c,
+             RowMajor<const float> first) {
   for (int v = 0; v < vectors; v += 2) {
     const ptrdiff_t column = v * kLanes;
     const bool pair = v + 1 < vectors;
     for (int r = 0; r < rows;) {
       const int count = rows - r < kTileRows ? rows - r : kTileRows;
-      const TileFunction tile = pair ? TileOf<2>(count) : TileOf<1>(count);
+      const auto tile = pair ? TileOf<Arithmetic, 2>(count) : TileOf<Arithmetic, 1>(count);
       const float* start = first.data ? first.data + r * first.stride + column : nullptr;
       tile(depth, {a.data + r * a.row, a.row, a.column}, {b.data + column, b.stride},
            {c.data + r * c.stride + column, c.stride}, {start, first.stride});

@@ -1,141 +1,23 @@
-// A stack of dense layers: its shape, its memory, and what one thread does with a block of rows.
+// What one thread does with a block of rows: forward, loss and backward through the stack.
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
-#include <new>
+#include <type_traits>
 #include <vector>
 
 #include "functions.h"
 #include "gemm.h"
+#include "operands.h"
+#include "stack.h"
 
 namespace tfae {
 
-// In the order of the names in Python.
-enum class Activation { kRelu, kElu, kSelu, kGelu, kSilu, kTanh, kSigmoid, kLinear };
-enum class Loss { kBinaryCrossentropy, kMse, kMae, kHuber };
-
 // Rows that a thread takes at a time: their activations stay in its second-level cache.
 constexpr int kBlockRows = 128;
-// Columns of the last layer that are taken at a time: they stay in the first-level cache.
 constexpr int kPrefetch = 8;  // rows that are fetched ahead from memory
+// Columns of the last layer that are taken at a time: they stay in the first-level cache.
 constexpr int kPanelVectors = 4;
 constexpr int kPanelColumns = kPanelVectors * kLanes;
-
-inline int Padded(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
-
-// Zeros at first, aligned to a cache line.
-class Floats {
- public:
-  explicit Floats(size_t count = 0) {
-    if (count == 0) return;
-    const size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
-    data_ = static_cast<float*>(std::aligned_alloc(64, bytes));
-    if (data_ == nullptr) throw std::bad_alloc();
-    std::memset(data_, 0, bytes);
-  }
-  Floats(Floats&& other) noexcept : data_(other.data_) { other.data_ = nullptr; }
-  Floats& operator=(Floats&& other) noexcept {
-    std::swap(data_, other.data_);
-    return *this;
-  }
-  ~Floats() { std::free(data_); }
-  float* data() const { return data_; }
-  operator float*() const { return data_; }
-
- private:
-  float* data_ = nullptr;
-};
-
-struct Range {
-  int begin, end;
-  int size() const { return end - begin; }
-};
-
-struct Layer {
-  int inputs, outputs;
-  int stride;  // outputs in whole vectors; what is beyond them is zero everywhere
-  Activation activation;
-  size_t kernel, bias;  // where they begin among all parameters
-};
-
-struct Stack {
-  std::vector<Layer> layers;
-  size_t size = 0;  // of all parameters, in whole vectors
-
-  Stack(const std::vector<int>& widths, const std::vector<Activation>& activations) {
-    for (size_t l = 0; l + 1 < widths.size(); ++l) {
-      const int stride = Padded(widths[l + 1]);
-      const size_t kernel = size, bias = size + static_cast<size_t>(widths[l]) * stride;
-      layers.push_back({widths[l], widths[l + 1], stride, activations[l], kernel, bias});
-      size = bias + stride;
-    }
-  }
-  int features() const { return layers.front().inputs; }
-  int input_stride() const { return Padded(features()); }
-};
-
-// Parameters or slots: padded here, [inputs, outputs] and [outputs] for each layer outside.
-class Parameters {
- public:
-  explicit Parameters(const Stack& stack) : values(stack.size), stack_(&stack) {}
-
-  void Read(const std::vector<const float*>& tensors) {
-    ForEachRow([&](size_t tensor, size_t from, int count, size_t at) {
-      std::copy_n(tensors[tensor] + from, count, values + at);
-    });
-  }
-  void Write(const std::vector<float*>& tensors) const {
-    ForEachRow([&](size_t tensor, size_t to, int count, size_t at) {
-      std::copy_n(values + at, count, tensors[tensor] + to);
-    });
-  }
-
-  Floats values;
-
- private:
-  template <typename F>
-  void ForEachRow(F row) const {
-    for (size_t l = 0; l < stack_->layers.size(); ++l) {
-      const Layer& layer = stack_->layers[l];
-      for (int i = 0; i < layer.inputs; ++i) {
-        row(2 * l, static_cast<size_t>(i) * layer.outputs, layer.outputs,
-            layer.kernel + static_cast<size_t>(i) * layer.stride);
-      }
-      row(2 * l + 1, 0, layer.outputs, layer.bias);
-    }
-  }
-  const Stack* stack_;
-};
-
-// Kernels with inputs and outputs exchanged, for the products of the backward pass.
-class Transposed {
- public:
-  explicit Transposed(const Stack& stack) {
-    for (const Layer& layer : stack.layers) {
-      stride_.push_back(Padded(layer.inputs));
-      kernels_.emplace_back(static_cast<size_t>(layer.stride) * stride_.back());
-    }
-  }
-  RowMajor<const float> operator[](size_t layer) const {
-    return {kernels_[layer], stride_[layer]};
-  }
-  // Takes over a part of a layer's kernel, as far as that goes.
-  void Update(const Stack& stack, const float* values, size_t l, Range rows, Range columns) {
-    const Layer& layer = stack.layers[l];
-    const float* kernel = values + layer.kernel;
-    for (int j = columns.begin; j < std::min(columns.end, layer.outputs); ++j) {
-      float* to = kernels_[l] + static_cast<size_t>(j) * stride_[l];
-      const int end = std::min(rows.end, layer.inputs);
-      for (int i = rows.begin; i < end; ++i) to[i] = kernel[static_cast<size_t>(i) * layer.stride + j];
-    }
-  }
-
- private:
-  std::vector<int> stride_;
-  std::vector<Floats> kernels_;
-};
 
 // The training rows: bytes from 0 to 255, seen as 0 to 1, or floats, seen as (x - center) / width
 // where these are given.
@@ -149,9 +31,7 @@ struct Rows {
 inline float Value(float value) { return value; }
 inline float Value(uint8_t byte) { return byte * (1.0f / 255); }
 inline Vec LoadValues(const float* from) { return Load(from); }
-inline Vec LoadValues(const uint8_t* from) {
-  return LoadBytes(from);
-}
+inline Vec LoadValues(const uint8_t* from) { return LoadBytes(from); }
 
 template <typename F>
 auto WithActivation(Activation activation, F function) {
@@ -167,21 +47,27 @@ auto WithActivation(Activation activation, F function) {
   }
 }
 
-// A thread's passes over blocks of rows, and the gradients that they add up.
-template <typename T>
+// A thread's passes over blocks of rows, and the gradients that they add up. Its products multiply
+// by `Arithmetic`; all else is float32.
+template <typename T, typename Arithmetic>
 class Block {
  public:
-  Block(const Stack& stack, Loss loss, bool sparse, bool trains)
-      : stack_(stack), loss_(loss), sparse_(sparse), input_stride_(stack.input_stride()),
-        rows_(static_cast<size_t>(kBlockRows) * input_stride_) {
+  Block(const Stack& stack, const float* parameters, const Kernels<Arithmetic>& kernels, Loss loss,
+        bool sparse, bool trains)
+      : stack_(stack), parameters_(parameters), kernels_(kernels), loss_(loss), sparse_(sparse),
+        input_stride_(stack.input_stride()),
+        rows_(static_cast<size_t>(kBlockRows) * input_stride_),
+        panel_(kBlockRows * kPanelColumns), panel_operand_(kBlockRows, kPanelColumns) {
+    inputs_.emplace_back(sparse ? 0 : kBlockRows, input_stride_);
     for (const Layer& layer : stack.layers) {
-      const bool hidden = &layer != &stack.layers.back();
-      const size_t size = hidden ? static_cast<size_t>(kBlockRows) * layer.stride : 0;
+      const int rows = &layer == &stack.layers.back() ? 0 : kBlockRows;  // the last one's: panel_
+      const size_t size = static_cast<size_t>(rows) * layer.stride;
       before_.emplace_back(size);
       after_.emplace_back(size);
-      upstream_.emplace_back(trains ? size : 0);
+      slopes_.emplace_back(trains ? size : 0);
+      inputs_.emplace_back(rows, layer.stride);
+      slope_operands_.emplace_back(trains ? rows : 0, layer.stride);
     }
-    panel_ = Floats(kBlockRows * kPanelColumns);
     if (sparse) {
       positions_.resize(input_stride_ + kLanes);
       counts_.resize(input_stride_);
@@ -197,20 +83,39 @@ class Block {
   bool begun() const { return begun_; }
 
   // Adds the gradients of the sum of the loss over the features and these rows.
-  void Train(const Rows<T>& rows, const int32_t* order, int count, const float* parameters,
-             const Transposed& transposed) {
+  void Train(const Rows<T>& rows, const int32_t* order, int count) {
     Gather(rows, order, count);
-    Hidden(parameters, true);
-    Output<true>(parameters, &transposed);
-    Backward(parameters, transposed);
+    Hidden(true);
+    LossPanels<true>();
+    Backward();
     begun_ = true;
   }
 
   // Adds the loss of `count` rows from the first on.
-  void Evaluate(const Rows<T>& rows, int count, const float* parameters) {
+  void Evaluate(const Rows<T>& rows, int count) {
     Gather(rows, nullptr, count);
-    Hidden(parameters, false);
-    Output<false>(parameters, nullptr);
+    Hidden(false);
+    LossPanels<false>();
+  }
+
+  // Writes what the last layer gives for `count` rows from the first on.
+  void Forward(const Rows<T>& rows, int count, float* to) {
+    Gather(rows, nullptr, count);
+    Hidden(false);
+    const Layer& layer = stack_.layers.back();
+    WithActivation(layer.activation, [&](auto activation) {
+      for (int column = 0; column < layer.stride; column += kPanelColumns) {
+        const int columns = OutputPanel(column);
+        const int kept = std::min(columns, layer.outputs - column);
+        for (int r = 0; r < count; ++r) {
+          float* from = panel_ + r * kPanelColumns;
+          for (int v = 0; v < columns; v += kLanes) {
+            Store(from + v, activation.Value(Load(from + v)));
+          }
+          std::copy_n(from, kept, to + static_cast<size_t>(r) * layer.outputs + column);
+        }
+      }
+    });
   }
 
   Floats gradients;
@@ -247,23 +152,22 @@ class Block {
       for (size_t i = 0; i < static_cast<size_t>(count) * input_stride_; i += kLanes) {
         Store(values_ + i, LoadValues(rows_.data() + i));
       }
+      inputs_[0].Set(values_, count);
     }
   }
 
-  Strided Inputs(size_t l) const {
-    return l == 0 ? Strided{values_, input_stride_, 1}
-                  : Strided{after_[l - 1], stack_.layers[l - 1].stride, 1};
-  }
+  // Units of what a product takes along a sum of so many numbers.
+  static int Depth(int count) { return (count + Arithmetic::kDepth - 1) / Arithmetic::kDepth; }
 
-  void Hidden(const float* parameters, bool trains) {
+  void Hidden(bool trains) {
     for (size_t l = 0; l + 1 < stack_.layers.size(); ++l) {
       const Layer& layer = stack_.layers[l];
       if (l == 0 && sparse_) {
-        SparseForward(layer, parameters, trains);
+        SparseForward(layer, trains);
       } else {
-        Product(count_, layer.stride / kLanes, layer.inputs, Inputs(l),
-                {parameters + layer.kernel, layer.stride}, {before_[l], layer.stride},
-                {parameters + layer.bias, 0});
+        Product<Arithmetic>(count_, layer.stride / kLanes, Depth(layer.inputs), inputs_[l].Left(),
+                            kernels_.Straight(l), {before_[l], layer.stride},
+                            {parameters_ + layer.bias, 0});
       }
       WithActivation(layer.activation, [&](auto activation) {
         for (int i = 0; i < count_ * layer.stride; i += kLanes) {
@@ -271,6 +175,7 @@ class Block {
         }
       });
       ClearPadding(after_[l], layer);
+      inputs_[l + 1].Set(after_[l], count_);
     }
   }
 
@@ -284,7 +189,7 @@ class Block {
   }
 
   // The first layer's pre-activations from the inputs that are not zero, which it lists.
-  void SparseForward(const Layer& layer, const float* parameters, bool trains) {
+  void SparseForward(const Layer& layer, bool trains) {
     std::fill(counts_.begin(), counts_.end(), 0);
     int32_t* positions = positions_.data();
     for (int r = 0; r < count_; ++r) {
@@ -300,8 +205,8 @@ class Block {
         }
       }
       for (int column = 0; column < layer.stride; column += 2 * kLanes) {
-        const float* kernel = parameters + layer.kernel + column;
-        const float* bias = parameters + layer.bias + column;
+        const float* kernel = parameters_ + layer.kernel + column;
+        const float* bias = parameters_ + layer.bias + column;
         float* to = before_[0] + static_cast<size_t>(r) * layer.stride + column;
         if (column + kLanes < layer.stride) {
           SparseRow<2>(row, count, kernel, layer.stride, bias, to);
@@ -343,29 +248,36 @@ class Block {
     }
   }
 
-  // The last layer, a panel of columns at a time: its outputs, the loss, and what depends on them.
+  // The last layer's pre-activations of a panel of columns from this one on, of which it has fewer
+  // at the end: returns how many, in whole vectors.
+  int OutputPanel(int column) {
+    const size_t l = stack_.layers.size() - 1;
+    const Layer& layer = stack_.layers[l];
+    const int columns = std::min(kPanelColumns, layer.stride - column);
+    const auto kernel = kernels_.Straight(l);
+    Product<Arithmetic>(count_, columns / kLanes, Depth(layer.inputs), inputs_[l].Left(),
+                        {kernel.data + column, kernel.stride}, {panel_, kPanelColumns},
+                        {parameters_ + layer.bias + column, 0});
+    return columns;
+  }
+
+  // The last layer, the loss, and what depends on them, a panel at a time.
   template <bool kTrains>
-  void Output(const float* parameters, const Transposed* transposed) {
+  void LossPanels() {
     const size_t l = stack_.layers.size() - 1;
     const Layer& layer = stack_.layers[l];
     for (int column = 0; column < layer.stride; column += kPanelColumns) {
-      const int columns = std::min(kPanelColumns, layer.stride - column);
-      const RowMajor<float> panel{panel_, kPanelColumns};
-      const Strided inputs = Inputs(l);
-      Product(count_, columns / kLanes, layer.inputs, inputs,
-              {parameters + layer.kernel + column, layer.stride}, panel,
-              {parameters + layer.bias + column, 0});
-      for (int v = 0; v < columns; v += kLanes) {
-        LossOf<kTrains>(layer, column + v, panel_ + v);
-      }
+      const int columns = OutputPanel(column);
+      for (int v = 0; v < columns; v += kLanes) LossOf<kTrains>(layer, column + v, panel_ + v);
       if constexpr (kTrains) {
-        AddKernelGradient(layer, column, columns, inputs, {panel_, kPanelColumns});
+        panel_operand_.Set(panel_, count_);
+        AddKernelGradient(l, column, columns, panel_operand_);
         if (l == 0) continue;
-        const RowMajor<const float> kernel = (*transposed)[l];
-        const RowMajor<float> upstream{upstream_[l - 1], stack_.layers[l - 1].stride};
-        Product(count_, stack_.layers[l - 1].stride / kLanes, columns, {panel_, kPanelColumns, 1},
-                {kernel.data + column * kernel.stride, kernel.stride}, upstream,
-                {column ? upstream.data : nullptr, upstream.stride});
+        const RowMajor<float> below{slopes_[l - 1], stack_.layers[l - 1].stride};
+        const auto kernel = kernels_.Transposed(l);
+        Product<Arithmetic>(count_, below.stride / kLanes, Depth(columns), panel_operand_.Left(),
+                            {kernel.data + Depth(column) * kernel.stride, kernel.stride}, below,
+                            {column ? below.data : nullptr, below.stride});
       }
     }
   }
@@ -446,18 +358,20 @@ class Block {
     Store(to, begun_ ? Load(to) + sum : sum);
   }
 
-  void AddKernelGradient(const Layer& layer, int column, int columns, Strided inputs,
-                         RowMajor<const float> slopes) {
+  // Of `columns` columns from `column` on, whose pre-activations' slopes these are.
+  void AddKernelGradient(size_t l, int column, int columns, const Operand<Arithmetic>& slopes) {
+    const Layer& layer = stack_.layers[l];
     float* to = gradients + layer.kernel + column;
-    Product(layer.inputs, columns / kLanes, count_, {inputs.data, inputs.column, inputs.row},
-            slopes, {to, layer.stride}, {begun_ ? to : nullptr, layer.stride});
+    Product<Arithmetic>(layer.inputs, columns / kLanes, Depth(count_), inputs_[l].LeftTransposed(),
+                        slopes.Right(), {to, layer.stride}, {begun_ ? to : nullptr, layer.stride});
   }
 
-  // The hidden layers, from the last: upstream_ holds the loss' slope by each one's activations.
-  void Backward(const float* parameters, const Transposed& transposed) {
+  // The hidden layers, from the last: slopes_ holds the loss' slope by each one's activations, then
+  // by its pre-activations.
+  void Backward() {
     for (size_t l = stack_.layers.size() - 1; l-- > 0;) {
       const Layer& layer = stack_.layers[l];
-      float* slopes = upstream_[l];
+      float* slopes = slopes_[l];
       WithActivation(layer.activation, [&](auto activation) {
         for (int column = 0; column < layer.stride; column += kLanes) {
           Vec sum = {};
@@ -475,11 +389,13 @@ class Block {
         SparseKernelGradient(layer);
         continue;
       }
-      AddKernelGradient(layer, 0, layer.stride, Inputs(l), {slopes, layer.stride});
+      slope_operands_[l].Set(slopes, count_);
+      AddKernelGradient(l, 0, layer.stride, slope_operands_[l]);
       if (l > 0) {
         const Layer& below = stack_.layers[l - 1];
-        Product(count_, below.stride / kLanes, layer.outputs, {slopes, layer.stride, 1},
-                transposed[l], {upstream_[l - 1], below.stride}, {nullptr, 0});
+        Product<Arithmetic>(count_, below.stride / kLanes, Depth(layer.outputs),
+                            slope_operands_[l].Left(), kernels_.Transposed(l),
+                            {slopes_[l - 1], below.stride}, {nullptr, 0});
       }
     }
   }
@@ -499,7 +415,7 @@ class Block {
   template <int V>
   void SparseFeature(const Layer& layer, int f, int column) {
     const Entry* entries = entries_.data() + static_cast<size_t>(f) * kBlockRows;
-    const float* slopes = upstream_[0] + column;
+    const float* slopes = slopes_[0] + column;
     float* to = gradients + layer.kernel + static_cast<size_t>(f) * layer.stride + column;
     Vec sums[2][V] = {};
     if (begun_) {
@@ -525,19 +441,24 @@ class Block {
   }
 
   const Stack& stack_;
+  const float* const parameters_;
+  const Kernels<Arithmetic>& kernels_;
   const Loss loss_;
   const bool sparse_;
   const int input_stride_;
   int count_ = 0;
   bool begun_ = false;
-  std::vector<T> rows_;      // [kBlockRows, input_stride]
-  Floats values_;            // the same as floats, where the first layer is dense
+  Array<T> rows_;                       // [kBlockRows, input_stride]
+  Floats values_;                       // the same as floats, where the first layer is dense
   std::vector<Floats> before_, after_;  // pre-activations and activations of the hidden layers
-  std::vector<Floats> upstream_;        // the loss' slope by them
-  Floats panel_;                        // [kBlockRows, kPanelColumns]
-  std::vector<int32_t> positions_;      // of a row's values that are not zero
-  std::vector<int> counts_;             // of each feature's entries
-  std::vector<Entry> entries_;          // [features, kBlockRows]
+  std::vector<Floats> slopes_;          // the loss' slope by them
+  std::vector<Operand<Arithmetic>> inputs_;          // of each layer
+  std::vector<Operand<Arithmetic>> slope_operands_;  // of each hidden layer
+  Floats panel_;                                     // [kBlockRows, kPanelColumns]
+  Operand<Arithmetic> panel_operand_;
+  std::vector<int32_t> positions_;  // of a row's values that are not zero
+  std::vector<int> counts_;         // of each feature's entries
+  std::vector<Entry> entries_;      // [features, kBlockRows]
 };
 
 }  // namespace tfae

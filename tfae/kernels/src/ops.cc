@@ -39,6 +39,7 @@ REGISTER_OP("TfaeTrainEpoch")
     .Attr("S: int >= 0")
     .Attr("activations: list(int)")
     .Attr("loss: int")
+    .Attr("compute: {'float32', 'bfloat16'}")  // what the products round their inputs to
     .Attr("optimizer: {'adadelta', 'adam', 'sgd', 'momentum'}")
     .Attr("constants: list(float)")  // of the optimizer, in the order of its fields
     .Attr("clip_norm: float")        // of the gradients; 0 for no limit
@@ -66,6 +67,7 @@ REGISTER_OP("TfaeEvaluate")
     .Attr("P: int >= 2")
     .Attr("activations: list(int)")
     .Attr("loss: int")
+    .Attr("compute: {'float32', 'bfloat16'}")  // what the products round their inputs to
     .Attr("threads: int >= 1")
     .Input("rows: T")
     .Input("center: float")
@@ -107,7 +109,8 @@ class StackKernel : public OpKernel {
   }
 
  protected:
-  void GetLoss(OpKernelConstruction* context) {
+  void GetLossAndCompute(OpKernelConstruction* context) {
+    OP_REQUIRES_OK(context, context->GetAttr("compute", &compute_));
     int loss;
     OP_REQUIRES_OK(context, context->GetAttr("loss", &loss));
     OP_REQUIRES(context, 0 <= loss && loss <= static_cast<int>(Loss::kHuber),
@@ -174,8 +177,24 @@ class StackKernel : public OpKernel {
     return data;
   }
 
+  // Calls function(Arithmetic()).
+  template <typename F>
+  Status WithArithmetic(F function) const {
+    if (compute_ == "float32") {
+      function(Float32());
+      return tensorflow::OkStatus();
+    }
+#ifdef TFAE_BFLOAT16
+    function(BFloat16());
+    return tensorflow::OkStatus();
+#else
+    return InvalidArgument("this processor has no products of bfloat16 numbers");
+#endif
+  }
+
   std::vector<Activation> activations_;
   Loss loss_ = Loss::kMse;
+  std::string compute_ = "float32";
   int threads_;
 };
 
@@ -183,7 +202,7 @@ template <typename T>
 class TrainEpochOp : public StackKernel<T> {
  public:
   explicit TrainEpochOp(OpKernelConstruction* context) : StackKernel<T>(context) {
-    this->GetLoss(context);
+    this->GetLossAndCompute(context);
     OP_REQUIRES_OK(context, context->GetAttr("optimizer", &optimizer_));
     OP_REQUIRES_OK(context, context->GetAttr("constants", &constants_));
     OP_REQUIRES_OK(context, context->GetAttr("clip_norm", &clip_norm_));
@@ -242,22 +261,15 @@ class TrainEpochOp : public StackKernel<T> {
     const Schedule schedule{rates->flat<float>().data(),
                             decays->NumElements() ? decays->flat<float>().data() : nullptr,
                             clip_norm_, batch_size_};
-    const auto train = [&](auto optimizer) {
-      Trainer<T, decltype(optimizer)> trainer(stack, this->loss_, optimizer, schedule, rows,
-                                              row_count, indices, count, this->threads_, values,
-                                              kept);
-      return trainer.Epoch();
-    };
-    double loss;
-    if (optimizer_ == "adadelta") {
-      loss = train(Adadelta{constants_[0], constants_[1]});
-    } else if (optimizer_ == "adam") {
-      loss = train(Adam{constants_[0], constants_[1], constants_[2]});
-    } else if (optimizer_ == "momentum") {
-      loss = train(Momentum{constants_[0], constants_[1] != 0});
-    } else {
-      loss = train(Sgd{});
-    }
+    double loss = 0;
+    OP_REQUIRES_OK(context, this->WithArithmetic([&](auto arithmetic) {
+      WithOptimizer([&](auto optimizer) {
+        Trainer<T, decltype(arithmetic), decltype(optimizer)> trainer(
+            stack, this->loss_, optimizer, schedule, rows, row_count, indices, count,
+            this->threads_, values, kept);
+        loss = trainer.Epoch();
+      });
+    }));
 
     OpOutputList new_params, new_slots;
     OP_REQUIRES_OK(context, context->output_list("new_params", &new_params));
@@ -272,6 +284,19 @@ class TrainEpochOp : public StackKernel<T> {
   }
 
  private:
+  template <typename F>
+  void WithOptimizer(F function) const {
+    if (optimizer_ == "adadelta") {
+      function(Adadelta{constants_[0], constants_[1]});
+    } else if (optimizer_ == "adam") {
+      function(Adam{constants_[0], constants_[1], constants_[2]});
+    } else if (optimizer_ == "momentum") {
+      function(Momentum{constants_[0], constants_[1] != 0});
+    } else {
+      function(Sgd{});
+    }
+  }
+
   static Status Write(const Parameters& values, const OpInputList& like, int first,
                       OpOutputList* outputs) {
     std::vector<float*> data;
@@ -294,7 +319,7 @@ template <typename T>
 class EvaluateOp : public StackKernel<T> {
  public:
   explicit EvaluateOp(OpKernelConstruction* context) : StackKernel<T>(context) {
-    this->GetLoss(context);
+    this->GetLossAndCompute(context);
   }
 
   void Compute(OpKernelContext* context) override {
@@ -310,8 +335,35 @@ class EvaluateOp : public StackKernel<T> {
     values.Read(this->Data(params, 0, params.size()));
     Tensor* loss;
     OP_REQUIRES_OK(context, context->allocate_output("mean_loss", TensorShape({}), &loss));
-    loss->scalar<float>()() = static_cast<float>(Evaluate(
-        stack, this->loss_, rows, row_tensor.dim_size(0), this->threads_, values));
+    OP_REQUIRES_OK(context, this->WithArithmetic([&](auto arithmetic) {
+      loss->scalar<float>()() = static_cast<float>(Evaluate<T, decltype(arithmetic)>(
+          stack, this->loss_, rows, row_tensor.dim_size(0), this->threads_, values));
+    }));
+  }
+};
+
+template <typename T>
+class LayersOp : public StackKernel<T> {
+ public:
+  using StackKernel<T>::StackKernel;
+
+  void Compute(OpKernelContext* context) override {
+    OpInputList params;
+    OP_REQUIRES_OK(context, context->input_list("params", &params));
+    const Tensor& row_tensor = context->input(0);
+    std::vector<int> widths;
+    OP_REQUIRES_OK(context, this->Widths(row_tensor.shape(), params, false, &widths));
+    Rows<T> rows;
+    OP_REQUIRES_OK(context, this->GetRows(context, &rows));
+    const Stack stack(widths, this->activations_);
+    Parameters values(stack);
+    values.Read(this->Data(params, 0, params.size()));
+    Tensor* output;
+    OP_REQUIRES_OK(context, context->allocate_output(
+                                "values", TensorShape({row_tensor.dim_size(0), widths.back()}),
+                                &output));
+    Forward(stack, rows, row_tensor.dim_size(0), this->threads_, values,
+            output->flat<float>().data());
   }
 };
 
@@ -323,6 +375,8 @@ TFAE_REGISTER(TrainEpoch, uint8_t);
 TFAE_REGISTER(TrainEpoch, float);
 TFAE_REGISTER(Evaluate, uint8_t);
 TFAE_REGISTER(Evaluate, float);
+TFAE_REGISTER(Layers, uint8_t);
+TFAE_REGISTER(Layers, float);
 
 }  // namespace
 }  // namespace tfae

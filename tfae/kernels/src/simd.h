@@ -18,18 +18,22 @@
 #if TFAE_LANES == 16 && defined(__AVX512F__)
 #define TFAE_AVX512 1
 #include <immintrin.h>
+#if defined(__AVX512BF16__) && defined(__AVX512BW__)
+#define TFAE_BFLOAT16 1
+#endif
 #endif
 
 namespace tfae {
 
 constexpr int kLanes = TFAE_LANES;
 
-// Loaded from and stored to any float's address.
-typedef float Vec __attribute__((vector_size(4 * TFAE_LANES), aligned(4), may_alias));
-typedef int32_t Ints __attribute__((vector_size(4 * TFAE_LANES), aligned(4), may_alias));
+typedef float Vec __attribute__((vector_size(4 * TFAE_LANES)));
+typedef int32_t Ints __attribute__((vector_size(4 * TFAE_LANES)));
+// In memory, at any float's address.
+typedef float VecAnywhere __attribute__((vector_size(4 * TFAE_LANES), aligned(4), may_alias));
 
-inline Vec Load(const float* from) { return *reinterpret_cast<const Vec*>(from); }
-inline void Store(float* to, Vec value) { *reinterpret_cast<Vec*>(to) = value; }
+inline Vec Load(const float* from) { return *reinterpret_cast<const VecAnywhere*>(from); }
+inline void Store(float* to, Vec value) { *reinterpret_cast<VecAnywhere*>(to) = value; }
 inline Vec Broadcast(float value) { return value - Vec{}; }
 inline Ints Bits(Vec value) { return reinterpret_cast<Ints>(value); }
 inline Vec FromBits(Ints bits) { return reinterpret_cast<Vec>(bits); }
@@ -110,5 +114,39 @@ int NonZero(const T* values, int first, int32_t* to) {
   return count;
 #endif
 }
+
+#ifdef TFAE_BFLOAT16
+// Two bfloat16 numbers, whose products with two others are added in one instruction.
+struct Pair {
+  uint16_t first, second;
+};
+typedef __m512i Pairs;  // kLanes of them
+
+inline Pairs LoadPairs(const Pair* from) { return _mm512_loadu_si512(from); }
+inline Pairs BroadcastPair(Pair pair) { return _mm512_set1_epi32(__builtin_bit_cast(int, pair)); }
+
+inline Vec Dot(Pairs a, Pairs b, Vec sum) {
+  return reinterpret_cast<Vec>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum),
+                                                reinterpret_cast<__m512bh>(a),
+                                                reinterpret_cast<__m512bh>(b)));
+}
+
+// Pairs of neighbours, kLanes / 2 of them.
+inline void StoreNeighbours(Pair* to, Vec values) {
+  const __m256bh rounded = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(values));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(rounded));
+}
+
+// Pairs of a value of each vector.
+inline void StoreInterleaved(Pair* to, Vec first, Vec second) {
+  const __m512bh rounded = _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(second),
+                                               reinterpret_cast<__m512>(first));
+  alignas(64) static constexpr uint16_t kOrder[32] = {
+      0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  _mm512_storeu_si512(to, _mm512_permutexvar_epi16(_mm512_load_si512(kOrder),
+                                                   reinterpret_cast<__m512i>(rounded)));
+}
+#endif
 
 }  // namespace tfae

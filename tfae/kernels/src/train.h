@@ -38,7 +38,7 @@ struct Schedule {
   int batch;
 };
 
-template <typename T, typename Optimizer>
+template <typename T, typename Arithmetic, typename Optimizer>
 class Trainer {
  public:
   Trainer(const Stack& stack, Loss loss, Optimizer optimizer, const Schedule& schedule,
@@ -46,14 +46,12 @@ class Trainer {
           Parameters& parameters, std::vector<Parameters>& slots)
       : stack_(stack), optimizer_(optimizer), schedule_(schedule), rows_(rows), order_(order),
         count_(count), threads_(ThreadsFor(std::min<int64_t>(schedule.batch, count), threads)),
-        parameters_(parameters), slots_(slots), transposed_(stack), barrier_(threads_),
-        squares_(threads_) {
+        parameters_(parameters), slots_(slots), kernels_(stack, parameters.values, true),
+        barrier_(threads_), squares_(threads_) {
     Share();
     const bool sparse = IsSparse(rows, row_count, stack.features());
-    for (int t = 0; t < threads_; ++t) blocks_.emplace_back(stack, loss, sparse, true);
-    for (size_t l = 1; l < stack.layers.size(); ++l) {
-      const Layer& layer = stack.layers[l];
-      transposed_.Update(stack, parameters_.values, l, {0, layer.inputs}, {0, layer.outputs});
+    for (int t = 0; t < threads_; ++t) {
+      blocks_.emplace_back(stack, parameters.values, kernels_, loss, sparse, true);
     }
   }
 
@@ -72,19 +70,18 @@ class Trainer {
       }
     });
     double sum = 0;
-    for (const Block<T>& block : blocks_) sum += block.loss_sum;
+    for (const Block<T, Arithmetic>& block : blocks_) sum += block.loss_sum;
     return sum / stack_.features() / count_;
   }
 
  private:
   void AddGradients(int thread, int64_t start, int batch) {
-    Block<T>& block = blocks_[thread];
+    Block<T, Arithmetic>& block = blocks_[thread];
     block.Begin();
     int first = static_cast<int64_t>(batch) * thread / threads_;
     const int last = static_cast<int64_t>(batch) * (thread + 1) / threads_;
     for (; first < last; first += kBlockRows) {
-      block.Train(rows_, order_ + start + first, std::min(kBlockRows, last - first),
-                  parameters_.values, transposed_);
+      block.Train(rows_, order_ + start + first, std::min(kBlockRows, last - first));
     }
     if (!block.begun()) std::fill_n(block.gradients.data(), stack_.size, 0.0f);
   }
@@ -108,7 +105,7 @@ class Trainer {
     return sum;
   }
 
-  // Updates this thread's share of the parameters, and their transposed copies.
+  // Updates this thread's share of the parameters, and the kernels' copies of them.
   void Update(int thread, int64_t step, float scale) {
     const bool clips = schedule_.clip_norm > 0;
     if (clips) {
@@ -129,7 +126,7 @@ class Trainer {
     });
     for (size_t u = shares_[thread]; u < shares_[thread + 1]; ++u) {
       const Unit& unit = units_[u];
-      if (unit.layer > 0) transposed_.Update(stack_, values, unit.layer, unit.rows, unit.columns);
+      kernels_.Update(unit.layer, unit.rows, unit.columns);
     }
   }
 
@@ -179,35 +176,61 @@ class Trainer {
   const int threads_;
   Parameters& parameters_;
   std::vector<Parameters>& slots_;
-  Transposed transposed_;
-  std::vector<Block<T>> blocks_;  // a thread each
+  Kernels<Arithmetic> kernels_;
+  std::vector<Block<T, Arithmetic>> blocks_;  // a thread each
   std::vector<Unit> units_;
   std::vector<size_t> shares_ = {0};  // where each thread's units begin
   Barrier barrier_;
   std::vector<double> squares_;  // of each thread's share of the gradients
 };
 
-// The mean loss over rows and features.
-template <typename T>
-double Evaluate(const Stack& stack, Loss loss, const Rows<T>& rows, int64_t count, int threads,
-                const Parameters& parameters) {
-  threads = ThreadsFor(count, threads);
+// Has each thread call function(block, rows, first, count) for the blocks of its share of the rows.
+// Returns the sum of their losses.
+template <typename T, typename Arithmetic, typename F>
+double ForEachBlock(const Stack& stack, Loss loss, const Rows<T>& rows, int64_t count, int threads,
+                    const Parameters& parameters, F function) {
   const bool sparse = IsSparse(rows, count, stack.features());
-  std::vector<double> sums(threads);
+  const Kernels<Arithmetic> kernels(stack, parameters.values, false);
+  std::vector<Block<T, Arithmetic>> blocks;
+  threads = ThreadsFor(count, threads);
+  for (int t = 0; t < threads; ++t) {
+    blocks.emplace_back(stack, parameters.values, kernels, loss, sparse, false);
+  }
   RunThreads(threads, [&](int thread) {
-    Block<T> block(stack, loss, sparse, false);
     const int64_t last = count * (thread + 1) / threads;
     for (int64_t first = count * thread / threads; first < last; first += kBlockRows) {
       Rows<T> part = rows;
       part.data += first * stack.features();
-      block.Evaluate(part, static_cast<int>(std::min<int64_t>(kBlockRows, last - first)),
-                     parameters.values);
+      function(blocks[thread], part, first,
+               static_cast<int>(std::min<int64_t>(kBlockRows, last - first)));
     }
-    sums[thread] = block.loss_sum;
   });
   double sum = 0;
-  for (double share : sums) sum += share;
-  return sum / stack.features() / count;
+  for (const auto& block : blocks) sum += block.loss_sum;
+  return sum;
+}
+
+// The mean loss over rows and features.
+template <typename T, typename Arithmetic>
+double Evaluate(const Stack& stack, Loss loss, const Rows<T>& rows, int64_t count, int threads,
+                const Parameters& parameters) {
+  return ForEachBlock<T, Arithmetic>(
+             stack, loss, rows, count, threads, parameters,
+             [](auto& block, const Rows<T>& part, int64_t, int rows) {
+               block.Evaluate(part, rows);
+             }) /
+         stack.features() / count;
+}
+
+// What the last layer gives, [count, outputs].
+template <typename T>
+void Forward(const Stack& stack, const Rows<T>& rows, int64_t count, int threads,
+             const Parameters& parameters, float* to) {
+  const int outputs = stack.layers.back().outputs;
+  ForEachBlock<T, Float32>(stack, Loss::kMse, rows, count, threads, parameters,
+                           [&](auto& block, const Rows<T>& part, int64_t first, int rows) {
+                             block.Forward(part, rows, to + first * outputs);
+                           });
 }
 
 }  // namespace tfae

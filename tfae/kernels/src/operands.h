@@ -1,0 +1,167 @@
+// Matrices as the products want them: as they lie in float32, rounded and paired in bfloat16.
+#pragma once
+
+#include "gemm.h"
+#include "stack.h"
+
+namespace tfae {
+
+// A matrix [rows, columns] of a block of rows, to the left or to the right of a product.
+template <typename Arithmetic>
+class Operand;
+
+// All kernels, straight [inputs, outputs] for the way forward, transposed for the way back.
+template <typename Arithmetic>
+class Kernels;
+
+template <>
+class Operand<Float32> {
+ public:
+  Operand(int /*rows*/, int stride) : stride_(stride) {}
+
+  // Takes over a matrix, which must stay where it is.
+  void Set(const float* values, int /*rows*/) { values_ = values; }
+
+  Strided<float> Left() const { return {values_, stride_, 1}; }
+  Strided<float> LeftTransposed() const { return {values_, 1, stride_}; }
+  RowMajor<const float> Right() const { return {values_, stride_}; }
+
+ private:
+  int stride_;
+  const float* values_ = nullptr;
+};
+
+template <>
+class Kernels<Float32> {
+ public:
+  Kernels(const Stack& stack, const float* parameters, bool trains)
+      : stack_(stack), parameters_(parameters) {
+    for (const Layer& layer : stack.layers) {
+      const bool needed = trains && &layer != &stack.layers.front();
+      stride_.push_back(Padded(layer.inputs));
+      transposed_.emplace_back(needed ? static_cast<size_t>(layer.stride) * stride_.back() : 0);
+    }
+    UpdateAll();
+  }
+
+  RowMajor<const float> Straight(size_t l) const {
+    const Layer& layer = stack_.layers[l];
+    return {parameters_ + layer.kernel, layer.stride};
+  }
+  RowMajor<const float> Transposed(size_t l) const { return {transposed_[l], stride_[l]}; }
+
+  // Follows a change in a part of a layer's kernel, as far as that goes.
+  void Update(size_t l, Range rows, Range columns) {
+    if (transposed_[l].size() == 0) return;
+    const Layer& layer = stack_.layers[l];
+    const float* kernel = parameters_ + layer.kernel;
+    const int last = std::min(rows.end, layer.inputs);
+    for (int j = columns.begin; j < std::min(columns.end, layer.outputs); ++j) {
+      float* to = transposed_[l] + static_cast<size_t>(j) * stride_[l];
+      for (int i = rows.begin; i < last; ++i) {
+        to[i] = kernel[static_cast<size_t>(i) * layer.stride + j];
+      }
+    }
+  }
+
+ private:
+  void UpdateAll() {
+    for (size_t l = 0; l < stack_.layers.size(); ++l) {
+      Update(l, {0, stack_.layers[l].inputs}, {0, stack_.layers[l].stride});
+    }
+  }
+
+  const Stack& stack_;
+  const float* parameters_;
+  std::vector<int> stride_;
+  std::vector<Floats> transposed_;
+};
+
+#ifdef TFAE_BFLOAT16
+template <>
+class Operand<BFloat16> {
+ public:
+  Operand(int rows, int stride)
+      : stride_(stride), neighbours_(static_cast<size_t>(rows) * stride / 2),
+        interleaved_(static_cast<size_t>(rows + 1) / 2 * stride) {}
+
+  // Rounds a matrix; an odd last row is paired with zeros.
+  void Set(const float* values, int rows) {
+    for (int r = 0; r < rows; r += 2) {
+      const float* row = values + static_cast<size_t>(r) * stride_;
+      Pair* neighbours = &neighbours_[static_cast<size_t>(r) * stride_ / 2];
+      Pair* interleaved = &interleaved_[static_cast<size_t>(r) / 2 * stride_];
+      for (int c = 0; c < stride_; c += kLanes) {
+        const bool last = r + 1 == rows;
+        const Vec first = Load(row + c), second = last ? Vec{} : Load(row + stride_ + c);
+        StoreInterleaved(interleaved + c, first, second);
+        StoreNeighbours(neighbours + c / 2, first);
+        if (!last) StoreNeighbours(neighbours + (stride_ + c) / 2, second);
+      }
+    }
+  }
+
+  Strided<Pair> Left() const { return {neighbours_.data(), stride_ / 2, 1}; }
+  Strided<Pair> LeftTransposed() const { return {interleaved_.data(), 1, stride_}; }
+  RowMajor<const Pair> Right() const { return {interleaved_.data(), stride_}; }
+
+ private:
+  int stride_;
+  Array<Pair> neighbours_;   // [rows, columns / 2]
+  Array<Pair> interleaved_;  // [rows / 2, columns]
+};
+
+template <>
+class Kernels<BFloat16> {
+ public:
+  Kernels(const Stack& stack, const float* parameters, bool trains)
+      : stack_(stack), parameters_(parameters) {
+    for (const Layer& layer : stack.layers) {
+      const bool needed = trains && &layer != &stack.layers.front();
+      stride_.push_back(Padded(layer.inputs));
+      straight_.emplace_back(static_cast<size_t>(layer.inputs + 1) / 2 * layer.stride);
+      transposed_.emplace_back(needed ? static_cast<size_t>(layer.stride) / 2 * stride_.back() : 0);
+    }
+    for (size_t l = 0; l < stack_.layers.size(); ++l) {
+      Update(l, {0, stack_.layers[l].inputs}, {0, stack_.layers[l].stride});
+    }
+  }
+
+  RowMajor<const Pair> Straight(size_t l) const {
+    return {straight_[l].data(), stack_.layers[l].stride};
+  }
+  RowMajor<const Pair> Transposed(size_t l) const { return {transposed_[l].data(), stride_[l]}; }
+
+  // Follows a change in a part of a layer's kernel, as far as that goes; rows begin with an even one.
+  void Update(size_t l, Range rows, Range columns) {
+    const Layer& layer = stack_.layers[l];
+    const int last = std::min(rows.end, layer.inputs);
+    for (int i = rows.begin; i < last; i += 2) {
+      const float* row = parameters_ + layer.kernel + static_cast<size_t>(i) * layer.stride;
+      Pair* straight = &straight_[l][static_cast<size_t>(i) / 2 * layer.stride];
+      for (int j = columns.begin; j < columns.end; j += kLanes) {
+        const Vec second = i + 1 < last ? Load(row + layer.stride + j) : Vec{};
+        StoreInterleaved(straight + j, Load(row + j), second);
+      }
+    }
+    if (transposed_[l].size() == 0) return;
+    for (int i = rows.begin; i < last; ++i) {
+      const float* row = parameters_ + layer.kernel + static_cast<size_t>(i) * layer.stride;
+      for (int j = columns.begin; j < columns.end; j += kLanes) {
+        Pair pairs[kLanes / 2];
+        StoreNeighbours(pairs, Load(row + j));
+        Pair* to = &transposed_[l][static_cast<size_t>(j) / 2 * stride_[l] + i];
+        for (int pair = 0; pair < kLanes / 2; ++pair) to[pair * stride_[l]] = pairs[pair];
+      }
+    }
+  }
+
+ private:
+  const Stack& stack_;
+  const float* parameters_;
+  std::vector<int> stride_;
+  std::vector<Array<Pair>> straight_, transposed_;
+};
+#endif
+
+}  // namespace tfae

@@ -1,0 +1,110 @@
+// A stack of dense layers: its shape and its memory.
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "simd.h"
+
+namespace tfae {
+
+// In the order of the names in Python.
+enum class Activation { kRelu, kElu, kSelu, kGelu, kSilu, kTanh, kSigmoid, kLinear };
+enum class Loss { kBinaryCrossentropy, kMse, kMae, kHuber };
+
+inline int Padded(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
+
+// Zeros at first, aligned to a cache line.
+template <typename T>
+class Array {
+ public:
+  explicit Array(size_t count = 0) : size_(count) {
+    if (count == 0) return;
+    const size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
+    data_ = static_cast<T*>(std::aligned_alloc(64, bytes));
+    if (data_ == nullptr) throw std::bad_alloc();
+    std::memset(data_, 0, bytes);
+  }
+  Array(Array&& other) noexcept { *this = std::move(other); }
+  Array& operator=(Array&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~Array() { std::free(data_); }
+  T* data() const { return data_; }
+  size_t size() const { return size_; }
+  operator T*() const { return data_; }
+
+ private:
+  T* data_ = nullptr;
+  size_t size_ = 0;
+};
+using Floats = Array<float>;
+
+struct Range {
+  int begin, end;
+  int size() const { return end - begin; }
+};
+
+struct Layer {
+  int inputs, outputs;
+  int stride;  // outputs in whole vectors; what is beyond them is zero everywhere
+  Activation activation;
+  size_t kernel, bias;  // where they begin among all parameters
+};
+
+struct Stack {
+  std::vector<Layer> layers;
+  size_t size = 0;  // of all parameters, in whole vectors
+
+  Stack(const std::vector<int>& widths, const std::vector<Activation>& activations) {
+    for (size_t l = 0; l + 1 < widths.size(); ++l) {
+      const int stride = Padded(widths[l + 1]);
+      const size_t kernel = size, bias = size + static_cast<size_t>(widths[l]) * stride;
+      layers.push_back({widths[l], widths[l + 1], stride, activations[l], kernel, bias});
+      size = bias + stride;
+    }
+  }
+  int features() const { return layers.front().inputs; }
+  int input_stride() const { return Padded(features()); }
+};
+
+// Parameters or slots: padded here, [inputs, outputs] and [outputs] for each layer outside.
+class Parameters {
+ public:
+  explicit Parameters(const Stack& stack) : values(stack.size), stack_(&stack) {}
+
+  void Read(const std::vector<const float*>& tensors) {
+    ForEachRow([&](size_t tensor, size_t from, int count, size_t at) {
+      std::copy_n(tensors[tensor] + from, count, values + at);
+    });
+  }
+  void Write(const std::vector<float*>& tensors) const {
+    ForEachRow([&](size_t tensor, size_t to, int count, size_t at) {
+      std::copy_n(values + at, count, tensors[tensor] + to);
+    });
+  }
+
+  Floats values;
+
+ private:
+  template <typename F>
+  void ForEachRow(F row) const {
+    for (size_t l = 0; l < stack_->layers.size(); ++l) {
+      const Layer& layer = stack_->layers[l];
+      for (int i = 0; i < layer.inputs; ++i) {
+        row(2 * l, static_cast<size_t>(i) * layer.outputs, layer.outputs,
+            layer.kernel + static_cast<size_t>(i) * layer.stride);
+      }
+      row(2 * l + 1, 0, layer.outputs, layer.bias);
+    }
+  }
+  const Stack* stack_;
+};
+
+}  // namespace tfae
