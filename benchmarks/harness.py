@@ -132,10 +132,10 @@ def describe_work(source, config):
     }
 
 
-def timed(function, *args):
+def timed(function, *args, **kwargs):
     """(result, seconds) of a call."""
     begin = time.perf_counter()
-    result = function(*args)
+    result = function(*args, **kwargs)
     return result, time.perf_counter() - begin
 
 

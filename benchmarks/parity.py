@@ -9,11 +9,13 @@ the mean of the final validation losses over some seeds is held against Keras' u
 policy, and so are the training losses of first epochs.
 """
 
+import itertools
 import sys
 
 import numpy as np
 
 from benchmarks import harness
+from benchmarks.contestants import engine_absence
 from tfae.config import ENGINES, PRECISIONS, TrainConfig, parse_widths
 from tfae.startup import import_tensorflow
 
@@ -60,28 +62,39 @@ def main(argv=None, ours=None):
     from benchmarks.contestants.ours import Tfae
 
     source = harness.load_images(options)
+    absent = _absent(options)
+    for (engine, precision), reason in absent.items():
+        print(f"{engine}, {precision}: absent, {reason}", flush=True)
     results = []
     for precision in options.precisions:
         for optimizer in options.optimizers:
             config = TrainConfig(layers=options.layers, optimizer=optimizer, precision=precision)
             compare = _compare_epochs if precision == "float32" else _compare_seeds
-            for result in compare(ours or Tfae, config, source, options):
+            engines = [name for name in options.engines if (name, precision) not in absent]
+            for result in compare(ours or Tfae, config, source, engines, options):
                 print(_verdict(result), flush=True)
                 results.append(result)
     work = harness.describe_work(source, config)
     work |= {"optimizer": "as named", "epochs": options.epochs, "final_loss": "validation"}
     _print(results, work)
-    harness.write_json(options, work, results)
+    lines = [f"{engine}, {precision}: {why}" for (engine, precision), why in absent.items()]
+    harness.write_json(options, work, results, absent=lines)
     if not all(result["passed"] for result in results):
         sys.exit(1)
 
 
-def _compare_epochs(ours, config, source, options):
+def _absent(options):
+    """Why there is no such engine in such a precision, by (engine, precision)."""
+    pairs = itertools.product(options.engines, options.precisions)
+    reasons = {pair: engine_absence(*pair) for pair in pairs}
+    return {pair: reason for pair, reason in reasons.items() if reason}
+
+
+def _compare_epochs(ours, config, source, engines, options):
     """A result for each engine in float32, compared epoch by epoch."""
     from benchmarks.contestants.keras_fit import KerasFit
 
     parts = source.train, source.validation
-    engines = options.engines
     keras, yardstick = (KerasFit(config, *parts, jit_compile=jit) for jit in (False, True))
     contestants = [keras, yardstick, *(ours(config, *parts, engine=engine) for engine in engines)]
     curves, seconds = _train_side_by_side(contestants, config, source, 0, options.epochs)
@@ -108,12 +121,11 @@ def _compare_epochs(ours, config, source, options):
         }
 
 
-def _compare_seeds(ours, config, source, options):
+def _compare_seeds(ours, config, source, engines, options):
     """A result for each engine in a mixed precision, compared by the mean over the seeds."""
     from benchmarks.contestants.keras_fit import KerasFit
 
     parts = source.train, source.validation
-    engines = options.engines
     contestants = [
         KerasFit(config, *parts),
         *(ours(config, *parts, engine=engine) for engine in engines),

@@ -63,16 +63,17 @@ def throughput_table(document):
             f"{keras / result['epoch_s']['median']:.1f}",
             f"{result['floors']:.1f}",
             f"{result['compile_s']:.1f} s",
+            f"{result['reconstruct_s']['median']:.2f} s" if "reconstruct_s" in result else "",
         )
         for result in results
     ]
-    header = "", "seconds an epoch", "rows/s", "times Keras", "floors", "compiling"
+    header = "", "seconds an epoch", "rows/s", "times Keras", "floors", "compiling", "rebuilding"
     notes = [f"{r['name']}: {r['note']}" for r in results if r["note"] and "tfae" not in r["name"]]
     parts = [
         f"{result['name']}: {result['feed_s']['median']:.3f} s of feed alone, "
         f"{result['compute_s']['median']:.3f} s of compute alone"
         for result in results
-        if "feed_s" in result
+        if "feed_s" in result and result["precision"] == "float32"
     ]
     floor = document["floor"]
     return _table(header, rows) + (
@@ -80,7 +81,8 @@ def throughput_table(document):
         f"{work['epochs_a_turn']} epochs, each contestant in a process of its own. One floor, "
         f"{floor['epoch_s']:.4f} s, is the epoch's matrix products alone at the "
         f"{floor['flop_per_s']['median'] / 1e9:.0f} GFLOP/s that a large float32 product "
-        f"reached in the same turns. {'; '.join(parts + notes)}. {_machine(document)}"
+        "reached in the same turns. Rebuilding: all training rows, from the array to an array, by "
+        f"`predict` or `reconstruct`. {'; '.join(parts + notes)}. {_machine(document)}"
     )
 
 
@@ -157,7 +159,10 @@ def scaling_table(document):
     names = list(next(iter(slopes.values())))
     rows = [(plots.AXES[sweep], *(f"{s:.2f}" for s in by.values())) for sweep, by in slopes.items()]
     work = document["work"]
+    worst = max(choice["times_best"] for choice in document["choices"])
     return _table(("slope", *names), rows) + (
+        f"`--engine auto` takes at most {worst:.2f} times as long as the faster engine, at any of "
+        "these points. "
         f"One number is varied around {work['rows']:,} rows: {_work(work)}; median of "
         f"{work['turns']} epochs in turns. {_machine(document)}"
     )
@@ -193,6 +198,7 @@ def _machine(document):
 
 TABLES = {
     "throughput": throughput_table,
+    "throughput_deep": throughput_table,
     "time_to_loss": time_to_loss_table,
     "parity": parity_table,
     "scaling": scaling_table,

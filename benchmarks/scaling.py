@@ -4,9 +4,11 @@ One of them is varied at a time around a common point. The rows are the digits, 
 first where more are asked for, their pixels repeated or left out to give the features. At each
 point the loss of a first epoch is compared with Keras' before it is timed; then the contestants
 take turns. The slope is that of the straight line through the points in logarithms: 1 where the
-time grows in proportion.
+time grows in proportion. At each point it is said what `--engine auto` takes there, and how much
+longer than the fastest of the engines that takes.
 """
 
+import math
 import statistics
 import sys
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks import harness
+from benchmarks.harness import stack_of
 from tfae.config import ENGINES, TrainConfig
 from tfae.startup import import_tensorflow
 
@@ -85,23 +88,29 @@ def main(argv=None, ours=None):
         f"{work['dataset']}; one number is varied around {work['rows']:,} rows, {work['layers']}, "
         f"batches of {work['batch_size']}; seconds an epoch, median of {work['turns']} turns"
     )
-    results, wrong = [], []
+    results, choices, wrong = [], [], []
     for sweep, value, point in points:
         rows = resized(source.train, point.rows, point.features)
         measured, disagreeing = _measure(point, rows, ours, options)
         results += [{"sweep": sweep, "value": value, **result} for result in measured]
+        choices.append({"sweep": sweep, "value": value, **_choice(point, measured)})
         wrong += [f"{sweep} {value}: WRONG, {line}" for line in disagreeing]
         times = ", ".join(f"{r['name']} {r['epoch_s']['median']:.4f} s" for r in measured)
-        print(f"{sweep} {value:,}: {times}", flush=True)
+        print(f"{sweep} {value:,}: {times}; auto: {choices[-1]['engine']}", flush=True)
 
     slopes = _slopes(results)
     print("\nslopes in logarithms: 1 where the time grows in proportion")
     header = "slope of", *dict.fromkeys(result["name"] for result in results)
     rows = [(sweep, *(f"{slope:.2f}" for slope in by.values())) for sweep, by in slopes.items()]
     harness.print_table(header, rows)
+    worst = max(choices, key=lambda choice: choice["times_best"])
+    print(
+        f"--engine auto takes at most {worst['times_best']:.2f} times as long as the fastest "
+        f"engine ({worst['sweep']} {worst['value']:,}: {worst['engine']})"
+    )
     for line in wrong:
         print(line)
-    harness.write_json(options, work, results, slopes=slopes)
+    harness.write_json(options, work, results, slopes=slopes, choices=choices)
     if wrong:
         sys.exit(1)
 
@@ -155,6 +164,18 @@ def _measure(point, rows, ours, options):
         }
         measured.append(result)
     return measured, wrong
+
+
+def _choice(point, measured):
+    """What `--engine auto` takes at this point, and its time in those of the fastest engine."""
+    from tfae.engines import make_engine
+    from tfae.model import Autoencoder
+
+    config = TrainConfig(layers=point.layers, batch_size=point.batch_size)
+    engine, _ = make_engine(config, Autoencoder(stack_of(config, point.features)), point.rows)
+    times = {r["engine"]: r["epoch_s"]["median"] for r in measured if r["engine"] != "fit"}
+    taken = times.get(engine.name, math.nan)
+    return {"engine": engine.name, "times_best": taken / min(times.values(), default=math.nan)}
 
 
 def _slopes(results):

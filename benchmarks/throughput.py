@@ -4,7 +4,8 @@ Each contestant has a process of its own, and trains the same stack on the same 
 initial weights. Before it is timed, the loss of an epoch in a given order is compared with Keras'.
 Then all take turns (A B C A B C); a figure is the median over the turns, compiling left out. The
 arithmetic floor, the time of the matrix products alone at the rate that a large tf.matmul reaches,
-is measured in the same turns.
+is measured in the same turns; so is inference, the training rows rebuilt, of those that people
+rebuild rows with: Keras' `predict` and tfae's `reconstruct`.
 """
 
 import dataclasses
@@ -28,6 +29,8 @@ from tfae.startup import import_tensorflow
 # sign and have an average over an epoch of 47 million of them. A batch left out, or a mean over
 # batches, moves the loss of 60,000 digits by 4e-4 and more.
 LOSS_RTOL = {"float32": 1e-5, "mixed_bfloat16": 2e-4, "mixed_float16": 2e-4}
+# Of the mean of rebuilt values from equal weights, sigmoids of float32 sums.
+MEAN_RTOL = 1e-5
 # Of the last loss, after as many epochs in orders of their own.
 FINAL_LOSS_RTOL = 0.03
 
@@ -55,15 +58,13 @@ def main(argv=None, entries=ENTRIES):
     work |= {"turns": options.turns, "epochs_a_turn": options.epochs}
     work |= {"final_loss": "training, last epoch"}
     entries = _chosen(entries, options.only)
-    absent = [
-        f"{e.name}: {e.needs} is not installed; pip install -e '.[peers]' brings it"
-        for e in entries
-        if not e.is_installed
-    ]
+    reasons = [entry.absence() for entry in entries]
+    absent = [f"{e.name}: {why}" for e, why in zip(entries, reasons, strict=True) if why]
+    entries = [entry for entry, why in zip(entries, reasons, strict=True) if not why]
     with tempfile.TemporaryDirectory() as directory:
         np.save(Path(directory) / "train.npy", source.train)
         np.save(Path(directory) / "validation.npy", source.validation)
-        runs = [_Run(entry, config, directory) for entry in entries if entry.is_installed]
+        runs = [_Run(entry, config, directory) for entry in entries]
         floor = Worker(MatmulRate)
         weights = harness.initial_weights(config, source.train.shape[1], config.seed)
         runs, failed = _verify(runs, weights, len(source.train))
@@ -112,23 +113,30 @@ class _Run:
     def __init__(self, entry, config, directory):
         self.entry = entry
         self.epoch_s = []
-        self.parts = {}  # seconds of the feed alone and of the compute alone, of ours
+        self.parts = {}  # seconds of inference; of the feed and of the compute alone, of ours
         self._begin = (_build, entry, config, directory)
 
     def first_epoch(self, weights, order):
-        """The loss of an epoch in this order, after one that begins the process and compiles."""
+        """The loss of an epoch in this order, after one that begins the process and compiles.
+
+        Returns:
+            It, and the mean of what it rebuilt before it, None where it rebuilds nothing.
+        """
         self._worker = Worker(*self._begin)
         self._worker.call("reset", weights)
         self._first_s = self._worker.call("train", 1)[0].epoch_s
         self.note = self._worker.call("note")
         self._worker.call("reset", weights)
-        return self._worker.call("train_in_order", order)
+        rebuilt = self._worker.call("timed_reconstruction")
+        return self._worker.call("train_in_order", order), rebuilt and rebuilt[1]
 
     def turn(self, epochs):
         """Train, and keep the median time of an epoch."""
         done = self._worker.call("train", epochs)
         self.epoch_s.append(statistics.median(epoch.epoch_s for epoch in done))
         self.final_loss = done[-1].loss
+        if rebuilt := self._worker.call("timed_reconstruction"):
+            self.parts.setdefault("reconstruct_s", []).append(rebuilt[0])
         for part, seconds in self._worker.call("parts_s").items():
             self.parts.setdefault(part, []).append(seconds)
 
@@ -152,11 +160,11 @@ class _Run:
 def _verify(runs, weights, rows):
     """The contestants whose first epoch has Keras' loss, and a line on each of the others."""
     order = np.random.default_rng(0).permutation(rows)
-    good, failed, expected = [], [], None
+    good, failed, expected, mean = [], [], None, None
     for run in runs:
         name, tolerance = run.entry.name, LOSS_RTOL[run.entry.precision]
         try:
-            loss = run.first_epoch(weights, order)
+            loss, rebuilt = run.first_epoch(weights, order)
         except WorkerError as error:
             if expected is None:
                 raise TrainingError(
@@ -164,8 +172,10 @@ def _verify(runs, weights, rows):
                 ) from None
             failed.append(f"{name}: FAILED, {error}")
             continue
-        expected = expected or loss
-        if abs(loss / expected - 1) <= tolerance:
+        expected, mean = expected or loss, mean or rebuilt
+        if rebuilt and not abs(rebuilt / mean - 1) <= MEAN_RTOL:
+            failed.append(f"{name}: WRONG, rebuilds a mean of {rebuilt:.7f}, Keras {mean:.7f}")
+        elif abs(loss / expected - 1) <= tolerance:
             print(f"{name}: ready, loss {loss:.7f}", flush=True)
             good.append(run)
         else:
@@ -203,7 +213,8 @@ def _print(results, work, floor_s, rate):
         f"batches of {work['batch_size']}; median of {work['turns']} turns"
     )
     print(f"a floor: {floor_s:.4f} s, an epoch's products alone at {rate / 1e9:.0f} GFLOP/s")
-    print("feed, compute: seconds of an epoch's input pipeline and of its call, each alone\n")
+    print("feed, compute: seconds of an epoch's input pipeline and of its call, each alone")
+    print("rebuild: seconds to rebuild the training rows\n")
     baseline = results[0]["epoch_s"]["median"]
     rows = [
         (
@@ -217,13 +228,13 @@ def _print(results, work, floor_s, rate):
             f"{result['final_loss']:.4f}",
             *(
                 f"{result[part]['median']:.4f}" if part in result else ""
-                for part in ("feed_s", "compute_s")
+                for part in ("feed_s", "compute_s", "reconstruct_s")
             ),
         )
         for result in results
     ]
     header = "contestant", "s/epoch", "lowest to highest", "rows/s", "times Keras", "floors"
-    harness.print_table((*header, "compile s", "loss", "feed s", "compute s"), rows)
+    harness.print_table((*header, "compile s", "loss", "feed s", "compute s", "rebuild s"), rows)
 
 
 if __name__ == "__main__":

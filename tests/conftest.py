@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Taken out of the environment, and made absolute: the tests run in directories of their own.
-REAL_DATA_DIR = os.environ.pop("TFAE_DATA_DIR", None)
+# No test sees TFAE_DATA_DIR, but pytest's other processes, which begin here too, must know it. Made
+# absolute: the tests run in directories of their own.
+REAL_DATA_DIR = os.environ.pop("TFAE_DATA_DIR", None) or os.environ.get("TFAE_TESTS_DATA_DIR")
 if REAL_DATA_DIR:
-    REAL_DATA_DIR = os.path.abspath(REAL_DATA_DIR)
+    REAL_DATA_DIR = os.environ["TFAE_TESTS_DATA_DIR"] = os.path.abspath(REAL_DATA_DIR)
 
 
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory):
-    """Where the built-in digits are kept during the tests: drawn once, for all test processes."""
+    """Where the built-in digits and the kernels are kept: made once for all test processes."""
     basetemp = tmp_path_factory.getbasetemp()
     shared = basetemp.parent if "PYTEST_XDIST_WORKER" in os.environ else basetemp
     directory = shared / "cache"
@@ -32,6 +33,18 @@ def own_environment(monkeypatch, tmp_path, cache_dir):
     for name in ("KERAS_HOME", "TFDS_DATA_DIR", "TFAE_DATA_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def native():
+    """The native kernels, built once for all test processes."""
+    from tfae.kernels.build import KernelError
+    from tfae.kernels.library import load
+
+    try:
+        return load()
+    except KernelError as error:
+        pytest.skip(f"no native kernels: {error}")
 
 
 @pytest.fixture(scope="session")

@@ -58,9 +58,14 @@ PARITY = ("--epochs", "2", "--seeds", "1", "--layers", "4", "--optimizers", "ada
 
 
 def test_parity_lets_a_right_engine_pass(images, tmp_path, capsys):
-    parity.main([*PARITY, "--dataset", images, "--json", str(tmp_path / "parity.json")])
+    precisions = ["--precisions", "float32,mixed_float16"]
+    output = ["--json", str(tmp_path / "parity.json")]
+    parity.main([*PARITY, *precisions, "--dataset", images, *output])
     document = json.loads((tmp_path / "parity.json").read_text())
-    assert len(document["results"]) == 3  # precisions
+    names = [result["name"] for result in document["results"]]
+    pairs = ["xla, float32", "fused, float32", "xla, mixed_float16"]
+    assert names == [f"{pair}, adadelta" for pair in pairs]
+    assert ["fused, mixed_float16" in line for line in document["absent"]] == [True]
     assert all(result["passed"] for result in document["results"])
     assert document["results"][0]["yardstick"] < parity.LOSS_RTOL
     assert document["results"][0]["yardstick_weight_difference"] > 0
@@ -169,8 +174,17 @@ def test_scaling_refuses_a_wrong_engine(images, tmp_path, capsys):
 def test_scaling_gives_slopes(images, tmp_path):
     scaling.main(["--dataset", images, "--sweeps", "batch", "--json", str(tmp_path / "s.json")])
     document = json.loads((tmp_path / "s.json").read_text())
-    assert set(document["slopes"]["batch"]) == {"Keras fit", "tfae, xla"}
-    assert len(document["results"]) == 4
+    assert set(document["slopes"]["batch"]) == {"Keras fit", "tfae, xla", "tfae, fused"}
+    assert len(document["results"]) == 6
+    assert [choice["value"] for choice in document["choices"]] == [32, 64]
+    for choice in document["choices"]:
+        assert choice["engine"] == "fused"
+        times = {
+            result["engine"]: result["epoch_s"]["median"]
+            for result in document["results"]
+            if result["value"] == choice["value"] and result["engine"] != "fit"
+        }
+        assert choice["times_best"] == pytest.approx(times["fused"] / min(times.values()))
 
 
 def test_digits_are_resized_by_repeating_and_leaving_out():
@@ -190,7 +204,7 @@ def test_every_benchmark_has_the_options_of_all(name):
 @pytest.mark.parametrize(
     ("main", "arguments", "message"),
     [
-        (parity.main, ["--engines", "xlb"], "'xlb' is none of xla"),
+        (parity.main, ["--engines", "xlb"], "'xlb' is none of xla, fused"),
         (scaling.main, ["--sweeps", "code,width"], "'width' is none of rows, code"),
         (throughput.main, ["--turns", "0"], "'0' is no whole number from 1 on"),
         (throughput.main, ["--rows", "-5"], "'-5' is no whole number from 1 on"),

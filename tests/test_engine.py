@@ -12,8 +12,9 @@ from tfae.spec import Stack
 
 
 def build(count, features=36, **options):
-    """An engine for a small stack."""
-    config = TrainConfig(layers=(8,), optimizer="adam", batch_size=64, **options)
+    """An XLA engine for a small stack."""
+    settings = {"layers": (8,), "optimizer": "adam", "batch_size": 64, "engine": "xla"}
+    config = TrainConfig(**settings, **options)
     model = Autoencoder(Stack.mirrored(features, config.layers))
     return make_engine(config, model, count)[0]
 

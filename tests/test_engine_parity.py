@@ -1,10 +1,13 @@
-"""The parity ladder's rungs 1 to 4 for the XLA engine: against float64 numpy and against Keras."""
+"""The parity ladder's rungs 1 to 4, for every engine: against float64 numpy and against Keras."""
+
+import dataclasses
 
 import keras
 import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
+from reference import numpy_gradients
 from tolerances import (
     EPOCH_LOSS_RTOL,
     MIXED_GRADIENT_RTOL,
@@ -17,6 +20,26 @@ from tfae.config import TrainConfig
 from tfae.engines import make_engine
 from tfae.model import Autoencoder
 from tfae.spec import ACTIVATIONS, Stack
+
+ENGINES = ["xla", "fused"]
+
+
+@pytest.fixture(params=ENGINES)
+def engine_name(request):
+    """Each engine in turn."""
+    if request.param == "fused":
+        request.getfixturevalue("native")
+    return request.param
+
+
+@pytest.fixture
+def engine_names(request):
+    """All engines that this machine has, for tests that train one Keras model for all of them."""
+    try:
+        request.getfixturevalue("native")
+    except pytest.skip.Exception:
+        return ENGINES[:1]
+    return ENGINES
 
 
 def build(config, features, row_count, seed=0):
@@ -43,32 +66,6 @@ def float_rows(count, features, seed=0):
 # Rung 1: outputs and every gradient against float64 numpy.
 
 
-def numpy_gradients(params, rows, loss, rounded=lambda x: x):
-    """(loss, gradients) of a tanh stack in float64, written out by hand.
-
-    `rounded` is what a mixed precision does to each product's inputs.
-    """
-    params = [param.astype(np.float64) for param in params]
-    rows = rows.astype(np.float64)
-    inputs, hidden = [], rows
-    kernels, biases = params[::2], params[1::2]
-    for layer, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
-        inputs.append(hidden)
-        pre = rounded(hidden) @ rounded(kernel) + bias
-        hidden = np.tanh(pre) if layer < len(kernels) - 1 else 1 / (1 + np.exp(-pre))
-    if loss == "binary_crossentropy":
-        value = -np.mean(rows * np.log(hidden) + (1 - rows) * np.log(1 - hidden))
-        upstream = (hidden - rows) / rows.size
-    else:
-        value = np.mean((hidden - rows) ** 2)
-        upstream = 2 * (hidden - rows) * hidden * (1 - hidden) / rows.size
-    grads = []
-    for layer in reversed(range(len(kernels))):
-        grads += [upstream.sum(axis=0), rounded(inputs[layer]).T @ rounded(upstream)]
-        upstream = rounded(upstream) @ rounded(kernels[layer]).T * (1 - inputs[layer] ** 2)
-    return value, grads[::-1]
-
-
 SHAPES = [
     # rows, features, layers: ragged on purpose
     (1, 1, (1,)),
@@ -82,9 +79,14 @@ SHAPES = [
 
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "mse"])
 @pytest.mark.parametrize(("count", "features", "layers"), SHAPES)
-def test_loss_and_gradients_are_those_of_float64_numpy(count, features, layers, loss):
+def test_loss_and_gradients_are_those_of_float64_numpy(count, features, layers, loss, engine_name):
     config = TrainConfig(
-        layers=layers, activation="tanh", loss=loss, optimizer="sgd", learning_rate=1.0
+        layers=layers,
+        activation="tanh",
+        loss=loss,
+        optimizer="sgd",
+        learning_rate=1.0,
+        engine=engine_name,
     )
     engine = build(config, features, count)
     rows = float_rows(count, features)
@@ -100,11 +102,23 @@ def test_loss_and_gradients_are_those_of_float64_numpy(count, features, layers, 
         np.testing.assert_allclose(old - new, grad, rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    ("engine", "precision"),
+    [("xla", "mixed_bfloat16"), ("xla", "mixed_float16"), ("fused", "mixed_bfloat16")],
+)
 @pytest.mark.parametrize(("count", "features", "layers"), SHAPES[2:])
-def test_mixed_gradients_are_those_of_rounded_inputs(count, features, layers, precision):
+def test_mixed_gradients_are_those_of_rounded_inputs(
+    count, features, layers, engine, precision, request
+):
+    if engine == "fused" and not request.getfixturevalue("native").has_bfloat16:
+        pytest.skip("this processor has no bfloat16 products")
     config = TrainConfig(
-        layers=layers, activation="tanh", optimizer="sgd", learning_rate=1.0, precision=precision
+        layers=layers,
+        activation="tanh",
+        optimizer="sgd",
+        learning_rate=1.0,
+        precision=precision,
+        engine=engine,
     )
     engine = build(config, features, count)
     rows = float_rows(count, features)
@@ -156,19 +170,19 @@ def keras_twin(engine, config, rate=None):
     return twin
 
 
-def assert_epochs_agree(config, rows, validation, epochs, rate=None):
-    """Train both, epoch by epoch in the same order, and compare every loss and the weights."""
+def assert_epochs_agree(names, config, rows, validation, epochs, rate=None):
+    """Train these engines and Keras, epoch by epoch in the same order, and compare every loss."""
     count = len(rows)
-    engine = build(config, rows.shape[1], count)
-    twin = keras_twin(engine, config, rate)
+    engines = [
+        build(dataclasses.replace(config, engine=name), rows.shape[1], count) for name in names
+    ]
+    twin = keras_twin(engines[0], config, rate)
     inputs = rows / np.float32(255) if rows.dtype == np.uint8 else rows
     targets = validation / np.float32(255) if rows.dtype == np.uint8 else validation
     resident, held_out = tf.constant(rows), tf.constant(validation)
     rng = np.random.default_rng(5)
     for epoch in range(1, epochs + 1):
         order = rng.permutation(count).astype(np.int32)
-        loss = float(engine.train_epoch(resident, tf.constant(order)))
-        val_loss = float(engine.evaluate(held_out))
         shuffled = inputs[order]
         history = twin.fit(
             shuffled,
@@ -178,11 +192,12 @@ def assert_epochs_agree(config, rows, validation, epochs, rate=None):
             validation_data=(targets, targets),
             verbose=0,
         ).history
-        assert loss == pytest.approx(history["loss"][0], rel=EPOCH_LOSS_RTOL), f"epoch {epoch}"
-        assert val_loss == pytest.approx(history["val_loss"][0], rel=EPOCH_LOSS_RTOL), (
-            f"validation of epoch {epoch}"
-        )
-    return engine
+        for engine in engines:
+            loss = float(engine.train_epoch(resident, tf.constant(order)))
+            val_loss = float(engine.evaluate(held_out))
+            when = f"{engine.name}, epoch {epoch}"
+            assert loss == pytest.approx(history["loss"][0], rel=EPOCH_LOSS_RTOL), when
+            assert val_loss == pytest.approx(history["val_loss"][0], rel=EPOCH_LOSS_RTOL), when
 
 
 CASES = {
@@ -208,23 +223,23 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_epochs_are_those_of_keras(case, byte_rows):
+def test_epochs_are_those_of_keras(case, byte_rows, engine_names):
     config = TrainConfig(**{"layers": (8,), "optimizer": "adam", "batch_size": 64, **CASES[case]})
     few = 100 if case == "batch of one" else 500
-    assert_epochs_agree(config, byte_rows[:few], byte_rows[500:], epochs=2)
+    assert_epochs_agree(engine_names, config, byte_rows[:few], byte_rows[500:], epochs=2)
 
 
-def test_huber_beyond_its_delta_is_that_of_keras(table):
+def test_huber_beyond_its_delta_is_that_of_keras(table, engine_names):
     config = TrainConfig(
         layers=(4,), activation="tanh", output_activation="linear", loss="huber", optimizer="adam"
     )
     rows = (table / table.std(axis=0) * 3).astype(np.float32)
     assert np.abs(rows).max() > 3  # errors on both sides of 1
-    assert_epochs_agree(config, rows[:400], rows[400:], epochs=3)
+    assert_epochs_agree(engine_names, config, rows[:400], rows[400:], epochs=3)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
-def test_schedules_are_keras_cosine_decay(schedule, byte_rows):
+def test_schedules_are_keras_cosine_decay(schedule, byte_rows, engine_names):
     config = TrainConfig(layers=(8,), optimizer="adam", schedule=schedule, epochs=4, batch_size=50)
     steps = 4 * 10
     warmup = steps // 10 if schedule == "one_cycle" else 0
@@ -233,12 +248,12 @@ def test_schedules_are_keras_cosine_decay(schedule, byte_rows):
         if warmup
         else keras.optimizers.schedules.CosineDecay(0.001, steps)
     )
-    assert_epochs_agree(config, byte_rows[:500], byte_rows[500:], epochs=4, rate=rate)
+    assert_epochs_agree(engine_names, config, byte_rows[:500], byte_rows[500:], epochs=4, rate=rate)
 
 
 @pytest.mark.parametrize("optimizer", KERAS_OPTIMIZERS)
-def test_one_step_is_that_of_keras(optimizer, byte_rows):
-    config = TrainConfig(layers=(8,), optimizer=optimizer)
+def test_one_step_is_that_of_keras(optimizer, byte_rows, engine_name):
+    config = TrainConfig(layers=(8,), optimizer=optimizer, engine=engine_name)
     engine = build(config, byte_rows.shape[1], 200)
     twin = keras_twin(engine, config)
     batch = byte_rows[:200]
@@ -249,8 +264,8 @@ def test_one_step_is_that_of_keras(optimizer, byte_rows):
 
 
 @pytest.mark.parametrize("optimizer", KERAS_OPTIMIZERS)
-def test_fifty_steps_are_those_of_keras(optimizer, byte_rows):
-    config = TrainConfig(layers=(8,), optimizer=optimizer)
+def test_fifty_steps_are_those_of_keras(optimizer, byte_rows, engine_name):
+    config = TrainConfig(layers=(8,), optimizer=optimizer, engine=engine_name)
     engine = build(config, byte_rows.shape[1], 64)
     twin = keras_twin(engine, config)
     rng = np.random.default_rng(1)
@@ -266,5 +281,5 @@ def test_fifty_steps_are_those_of_keras(optimizer, byte_rows):
 
 
 @pytest.mark.parametrize("optimizer", ["adadelta", "adam"])
-def test_five_epochs_of_real_digits_are_those_of_keras(optimizer, digits):
-    assert_epochs_agree(TrainConfig(optimizer=optimizer), *digits, epochs=5)
+def test_epochs_of_real_digits_are_those_of_keras(optimizer, digits, engine_names):
+    assert_epochs_agree(engine_names, TrainConfig(optimizer=optimizer), *digits, epochs=3)

@@ -249,18 +249,6 @@ def test_disk_that_fills_up_leaves_nothing(folder, draws, full, capsys, monkeypa
     assert list(folder.iterdir()) == []
 
 
-def test_folder_comes_from_the_environment(tmp_path, draws, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.delenv("TFAE_CACHE_DIR", raising=False)
-    assert glyphs._cache_dir(None) == tmp_path / "home" / ".cache" / "tfae"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert glyphs._cache_dir(None) == tmp_path / "xdg" / "tfae"
-    monkeypatch.setenv("TFAE_CACHE_DIR", str(tmp_path / "own"))
-    assert glyphs._cache_dir(None) == tmp_path / "own"
-    assert glyphs._cache_dir("given") == Path("given")
-
-
 def test_readers_never_see_half_a_file(folder, full):
     path = folder / "glyphs.npz"
     glyphs._write(path, full)

@@ -213,7 +213,8 @@ def test_a_damaged_checkpoint_is_named(rows_file, tmp_path, capsys):
 def test_a_second_ctrl_c_stops_in_the_middle_of_an_epoch(tmp_path, start):
     """The rows are resident, so that the epoch is one call of many seconds."""
     np.save(tmp_path / "long.npy", np.zeros((100_000, 784), np.uint8))
-    process = start(["--dataset", "long.npy", "--workdir", "run", "--batch-size", "1"])
+    slow = ["--batch-size", "1", "--layers", "512"]
+    process = start(["--dataset", "long.npy", "--workdir", "run", *slow])
     wait_for(process, "model:")
     time.sleep(5)  # into the first epoch
     process.send_signal(signal.SIGINT)

@@ -60,7 +60,8 @@ def test_a_run_leaves_all_that_it_promises(rows_file, tmp_path, capsys):
     assert facts["status"] == "done"
     assert facts["dataset"]["name"] == "blobs"
     assert (facts["dataset"]["rows"], facts["dataset"]["validation_rows"]) == (540, 60)
-    assert facts["engine"]["name"] == "xla"
+    assert facts["engine"]["name"] in ("fused", "xla")
+    assert facts["engine"]["reason"]
     assert facts["final"]["val_loss"] == history[2]["val_loss"]
     assert facts["skipped_steps"] == 0
     output = capsys.readouterr().out

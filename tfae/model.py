@@ -5,7 +5,9 @@ import random
 import tensorflow as tf
 
 from tfae.activations import activate
+from tfae.kernels.library import load_built, thread_count
 from tfae.scaling import Scaling
+from tfae.spec import ACTIVATIONS
 
 
 def dense_stack(params, inputs, activations, matmul=tf.matmul):
@@ -35,11 +37,31 @@ def scaled_inputs(rows, scaling):
     return scaling.apply(tf.cast(rows, tf.float32))
 
 
+def native_stack(rows, params, activations, scaling):
+    """What all ops of `tfae.kernels` take: rows, layers, and how the rows are scaled.
+
+    Args:
+        rows: [N, D] uint8 or float32.
+        params: Kernel and bias of each layer in turn.
+        activations: A name a layer.
+        scaling: The `Scaling` of float rows.
+    """
+    scaled = rows.dtype != tf.uint8 and scaling.center is not None
+    return {
+        "rows": rows,
+        "center": scaling.center if scaled else [],
+        "width": scaling.width if scaled else [],
+        "params": list(params),
+        "activations": [ACTIVATIONS.index(name) for name in activations],
+    }
+
+
 class Autoencoder(tf.Module):
     """A dense autoencoder: weights, and what they are good for.
 
     Rows go in as uint8 (scaled by 1/255) or as floats in their own units, and come back in the
-    same units, bytes as floats from 0 to 1.
+    same units, bytes as floats from 0 to 1. The native kernels compute them where they have been
+    built (`tfae.kernels`, which training builds), and TensorFlow's where not.
 
     Args:
         stack: The `Stack` of layers.
@@ -71,7 +93,10 @@ class Autoencoder(tf.Module):
         Raises:
             ValueError: The rows have another width.
         """
-        return self._encode(_as_matrix(rows, self.stack.features, "rows"))
+        rows = _as_matrix(rows, self.stack.features, "rows")
+        if native := load_built():
+            return self._native(native, rows, self.scaling, 0, self.stack.code_layer)
+        return self._encode(rows)
 
     def decode(self, codes):
         """Rows [N, D] float32, in their own units, of codes [N, Z].
@@ -79,7 +104,12 @@ class Autoencoder(tf.Module):
         Raises:
             ValueError: The codes have another width.
         """
-        return self._decode(_as_matrix(codes, self.stack.code_size, "codes"))
+        codes = _as_matrix(codes, self.stack.code_size, "codes")
+        if native := load_built():
+            last = len(self.stack.activations)
+            rows = self._native(native, codes, Scaling(), self.stack.code_layer, last)
+            return self.scaling.invert(rows)
+        return self._decode(codes)
 
     def reconstruct(self, rows):
         """Rows [N, D] float32, in their own units, rebuilt from what `encode` takes."""
@@ -93,6 +123,15 @@ class Autoencoder(tf.Module):
     def _decode(self, codes):
         last = len(self.stack.activations)
         return self.scaling.invert(self._layers(codes, self.stack.code_layer, last))
+
+    def _native(self, native, inputs, scaling, first, last):
+        stack = native_stack(
+            inputs if inputs.dtype == tf.uint8 else tf.cast(inputs, tf.float32),
+            self.params[2 * first : 2 * last],
+            self.stack.activations[first:last],
+            scaling,
+        )
+        return native.ops.tfae_layers(**stack, threads=thread_count())
 
     def _layers(self, inputs, first, last):
         activations = self.stack.activations[first:last]

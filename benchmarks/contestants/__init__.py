@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tfae.config import ENGINES, PRECISIONS
+from tfae.config import ENGINES, PRECISIONS, TrainConfig
+from tfae.errors import TfaeError
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,17 @@ class Contestant:
             done.append(Epoch(loss, time.perf_counter() - begin))
         return done
 
+    def reconstruct(self):
+        """The training rows rebuilt, [N, D] floats on the host, or None where that is not timed."""
+        return
+
+    def timed_reconstruction(self):
+        """(seconds of rebuilding the training rows, mean of some), or None where it cannot."""
+        begin = time.perf_counter()
+        rebuilt = self.reconstruct()
+        seconds = time.perf_counter() - begin
+        return None if rebuilt is None else (seconds, float(np.mean(rebuilt[:1000], dtype=float)))
+
     def note(self):
         """What it chose for itself, for a person."""
         return ""
@@ -99,10 +111,13 @@ class Entry:
     precision: str = "float32"
     options: dict = field(default_factory=dict)
 
-    @property
-    def is_installed(self):
-        """Whether the package that it needs is there."""
-        return importlib.util.find_spec(self.needs) is not None
+    def absence(self):
+        """Why it cannot take part on this machine, or None."""
+        if importlib.util.find_spec(self.needs) is None:
+            return f"{self.needs} is not installed; pip install -e '.[peers]' brings it"
+        if self.make == OURS:
+            return engine_absence(self.engine, self.precision)
+        return None
 
     def build(self, config, train, validation):
         """The contestant."""
@@ -111,7 +126,22 @@ class Entry:
         return make(config, train, validation, **self.options)
 
 
+def engine_absence(engine, precision):
+    """Why an engine of tfae's cannot run in this precision on this machine, or None."""
+    from tfae.engines import make_engine
+    from tfae.model import Autoencoder
+    from tfae.spec import Stack
+
+    config = TrainConfig(engine=engine, precision=precision)
+    try:
+        make_engine(config, Autoencoder(Stack.mirrored(1, (1,))), 1)
+    except TfaeError as error:
+        return str(error)
+    return None
+
+
 _HERE = "benchmarks.contestants"
+OURS = f"{_HERE}.ours:Tfae"
 ENTRIES = (
     Entry("Keras fit, as the tutorial has it", "fit", f"{_HERE}.keras_fit:KerasFit"),
     Entry("Keras fit at its best", "fit", f"{_HERE}.keras_fit:KerasAtItsBest"),
@@ -138,11 +168,17 @@ ENTRIES = (
         Entry(
             f"tfae, {engine}, {precision}",
             engine,
-            f"{_HERE}.ours:Tfae",
+            OURS,
             precision=precision,
             options={"engine": engine},
         )
         for engine in ENGINES[1:]  # the first one is auto
         for precision in PRECISIONS
+    ),
+    Entry(
+        "tfae, fused, float32, one thread",
+        "fused",
+        OURS,
+        options={"engine": "fused", "threads": 1},
     ),
 )

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks import keras_model
 from benchmarks.contestants import Contestant, Epoch
-from benchmarks.harness import stack_of
+from benchmarks.harness import stack_of, timed
 
 
 class KerasContestant(Contestant):
@@ -62,6 +62,9 @@ class KerasFit(KerasContestant):
         rows = self._targets
         return self.model.evaluate(rows, rows, batch_size=self._config.batch_size, verbose=0)
 
+    def reconstruct(self):
+        return self.model.predict(self._inputs, verbose=0)
+
     def train(self, epochs, validate=False):
         """`fit` for so many epochs."""
         clock = keras_model.Clock()
@@ -82,10 +85,12 @@ class KerasFit(KerasContestant):
 class KerasAtItsBest(KerasFit):
     """Keras with the `jit_compile` and `steps_per_execution` whose epochs are the shortest here.
 
-    All are tried, and the three best once more, longer and in turns.
+    All are tried, and the three best once more, longer and in turns. For `predict`, with those
+    settings, the batch size is searched.
     """
 
     STEPS_PER_EXECUTION = (1, 4, 16, 64, 256)
+    PREDICT_BATCH_SIZES = (32, 256, 1024, 4096, 16384)
 
     def __init__(self, config, train, validation):
         super().__init__(config, train, validation)
@@ -103,7 +108,19 @@ class KerasAtItsBest(KerasFit):
         best = min(finalists, key=lambda settings: statistics.median(seconds[settings]))
         jit_compile, steps = best
         self._build(jit_compile=jit_compile, steps_per_execution=steps)  # compiles like all others
-        self._note = f"jit_compile={jit_compile}, steps_per_execution={steps}"
+        self._predict_batch_size = min(self.PREDICT_BATCH_SIZES, key=self._predict_s)
+        self._note = (
+            f"jit_compile={jit_compile}, steps_per_execution={steps}; predict with batches of "
+            f"{self._predict_batch_size}"
+        )
+
+    def _predict_s(self, batch_size):
+        self.model.predict(self._inputs, batch_size=batch_size, verbose=0)
+        return timed(self.model.predict, self._inputs, batch_size=batch_size, verbose=0)[1]
+
+    def reconstruct(self):
+        size = self._predict_batch_size
+        return self.model.predict(self._inputs, batch_size=size, verbose=0)
 
     def note(self):
         """The settings."""

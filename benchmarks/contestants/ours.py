@@ -4,6 +4,7 @@ import dataclasses
 import statistics
 import time
 
+import numpy as np
 import tensorflow as tf
 
 from benchmarks.contestants import Contestant, Epoch
@@ -17,15 +18,19 @@ class Tfae(Contestant):
     """An engine and its feed.
 
     Args:
-        engine: "xla" or "auto", as `--engine` has it; None for what the configuration says.
+        engine: As `--engine` has it; None for what the configuration says.
+        threads: TensorFlow's intra-op setting, which is the whole process'; None leaves it.
     """
 
-    def __init__(self, config, train, validation, engine=None):
+    def __init__(self, config, train, validation, engine=None, threads=None):
         if engine:
             config = dataclasses.replace(config, engine=engine)
+        if threads:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
         super().__init__(config, train, validation)
         self._model = Autoencoder(stack_of(config, train.shape[1]))
         self.engine, self._reason = self.make_engine(config, self._model, len(train))
+        self._rows = train
         self._feed = Feed(train, config.seed, config.batch_size)
         self._validation = tf.constant(validation)
         self._fresh = self.engine.state.read()
@@ -48,6 +53,9 @@ class Tfae(Contestant):
     def evaluate(self):
         """The mean validation loss."""
         return float(self.engine.evaluate(self._validation))
+
+    def reconstruct(self):
+        return np.asarray(memoryview(self._model.reconstruct(self._rows)))
 
     def train(self, epochs, validate=False):
         """Epochs as `tfae.trainer` runs them."""

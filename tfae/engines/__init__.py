@@ -4,7 +4,8 @@ from tfae import console
 from tfae.engines.fused import FusedEngine
 from tfae.engines.xla import XlaEngine
 from tfae.errors import ConfigError, TrainingError
-from tfae.kernels import KernelError, load
+from tfae.kernels.build import KernelError
+from tfae.kernels.library import load
 from tfae.optimizers import make_optimizer
 from tfae.precision import PRECISIONS
 from tfae.schedules import make_schedule
@@ -39,20 +40,33 @@ def make_engine(config, model, row_count, say=console.say):
         "weight_decay": config.weight_decay,
         "clip_norm": config.clip_norm,
     }
-    named = config.engine != "auto"
     if config.engine == "xla":
         return XlaEngine(*parts, **settings), "asked for by name"
+    native, reason = _kernels_for(config, model.stack, say)
+    if native:
+        return FusedEngine(*parts, native=native, **settings), reason
+    return XlaEngine(*parts, **settings), reason
+
+
+def _kernels_for(config, stack, say):
+    """The native kernels for a run, and why they were taken; or None, and why not."""
+    named = config.engine == "fused"
     refusal = FusedEngine.refusal(config)
     if refusal and named:
-        raise ConfigError(f"--engine {config.engine} does not go here: {refusal}; use --engine xla")
+        raise ConfigError(f"--engine fused does not go here: {refusal}; leave it out, or use xla")
+    refusal = refusal or (None if named else FusedEngine.drawback(stack))
     if refusal:
-        return XlaEngine(*parts, **settings), refusal
+        return None, refusal
     try:
-        ops = load(say)
+        native = load(say)
     except KernelError as error:
         if named:
-            raise TrainingError(f"--engine fused: {error}; --engine xla needs no compiler") from None
-        say(f"no fused kernels: {error}")
-        return XlaEngine(*parts, **settings), f"no fused kernels: {error}"
-    reason = "asked for by name" if named else "the fastest on this machine"
-    return FusedEngine(*parts, ops=ops, **settings), reason
+            raise TrainingError(
+                f"--engine fused: {error}; --engine xla needs no compiler"
+            ) from None
+        return None, f"no fused kernels: {error}"
+    if config.precision == "mixed_bfloat16" and not native.has_bfloat16:
+        if named:
+            raise ConfigError("--engine fused: this processor has no bfloat16 products; use xla")
+        return None, "this processor has no bfloat16 products for the fused kernels"
+    return native, "asked for by name" if named else "the fastest on this machine"

@@ -1,12 +1,16 @@
-"""The epoch as one native kernel: forward, loss, backward and update while rows are in the cache."""
+"""The epoch as one native kernel: forward, loss, backward, update, with the rows in the cache."""
 
 import tensorflow as tf
 
-from tfae import kernels
 from tfae.config import LOSSES
 from tfae.engines.engine import Engine
+from tfae.kernels.library import thread_count
+from tfae.model import native_stack
 from tfae.optimizers import SGD, Adadelta, Adam
-from tfae.spec import ACTIVATIONS
+
+# Elements of a kernel, up to which the caches hold what a block of rows needs: so the scaling
+# benchmark has it.
+LARGEST_KERNEL = 1 << 19
 
 
 class FusedEngine(Engine):
@@ -16,24 +20,32 @@ class FusedEngine(Engine):
     the sums are added in the threads' order.
 
     Args:
-        ops: What `tfae.kernels.load` gave.
+        native: The `tfae.kernels.library.Kernels`.
         threads: How many; those that the machine has, by default.
     """
 
     name = "fused"
 
-    def __init__(self, *args, ops, threads=None, **kwargs):
+    def __init__(self, *args, native, threads=None, **kwargs):
         super().__init__(*args, **kwargs)
-        self._ops = ops
-        self._threads = threads or kernels.thread_count()
+        self._ops = native.ops
+        self._threads = threads or thread_count()
 
     @staticmethod
     def refusal(config):
-        """Why a `TrainConfig` is not for this engine, or None."""
+        """Why the kernels do not compute such a run, or None."""
         if config.precision == "mixed_float16":
             return "the fused kernels compute in float32 or bfloat16, not in float16"
         if tf.config.list_physical_devices("GPU"):
             return "the fused kernels run on the CPU, and there is a GPU"
+        return None
+
+    @staticmethod
+    def drawback(stack):
+        """Why another engine would be faster, or None."""
+        inputs, outputs = max(stack.layer_shapes, key=lambda shape: shape[0] * shape[1])
+        if inputs * outputs > LARGEST_KERNEL:
+            return f"faster than the fused kernels for a layer of {inputs} x {outputs}"
         return None
 
     @tf.function(autograph=False)
@@ -72,17 +84,12 @@ class FusedEngine(Engine):
         return self._ops.tfae_evaluate(**self._common(rows, params))
 
     def _common(self, rows, params):
-        """The inputs and attributes that the ops have in common."""
-        scaling = self.model.scaling
-        scaled = rows.dtype != tf.uint8 and scaling.center is not None
+        """The inputs and attributes that training and evaluation have in common."""
+        model = self.model
         return {
-            "rows": rows,
-            "center": scaling.center if scaled else tf.zeros(0),
-            "width": scaling.width if scaled else tf.zeros(0),
-            "params": list(params),
+            **native_stack(rows, params, model.stack.activations, model.scaling),
             "loss": LOSSES.index(self._loss),
             "compute": self._precision.compute_dtype.name,
-            "activations": [ACTIVATIONS.index(name) for name in self.model.stack.activations],
             "threads": self._threads,
         }
 
@@ -90,9 +97,9 @@ class FusedEngine(Engine):
 def _described(optimizer, rates, step):
     """An optimizer as the op has it: its name, its constants, and its rate at every step."""
     if isinstance(optimizer, Adadelta):
-        return "adadelta", [optimizer.rho, optimizer.epsilon], rates
+        return "adadelta", [optimizer.rho, 1 - optimizer.rho, optimizer.epsilon], rates
     if isinstance(optimizer, Adam):
-        constants = [optimizer.beta_1, optimizer.beta_2, optimizer.epsilon]
+        constants = [1 - optimizer.beta_1, 1 - optimizer.beta_2, optimizer.epsilon]
         return "adam", constants, optimizer.step_size(rates, step)
     assert isinstance(optimizer, SGD)
     if optimizer.momentum:

@@ -52,7 +52,9 @@ class XlaEngine(Engine):
 
         def loss_sum_of(first, count):
             batch = tf.slice(rows, (first, 0), (count, rows.shape[1]))
-            return tf.reduce_sum(self._loss_of_rows(params, scaled_inputs(batch, self.model.scaling)))
+            return tf.reduce_sum(
+                self._loss_of_rows(params, scaled_inputs(batch, self.model.scaling))
+            )
 
         def body(batch, loss_sum):
             return batch + 1, loss_sum + loss_sum_of(batch * batch_size, batch_size)

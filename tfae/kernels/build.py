@@ -58,13 +58,10 @@ def build(say=lambda line: None):
     Raises:
         KernelError: There is no compiler, it failed, or the cache cannot be written.
     """
-    compiler = _compiler()
-    flags = (*FLAGS, _processor_flag(), *tf.sysconfig.get_compile_flags())
-    libraries = tuple(tf.sysconfig.get_link_flags())
-    directory = cache_dir() / "kernels"
-    path = directory / f"fused-{_key(compiler, flags)}.so"
+    compiler, flags, path = _plan()
     if path.exists():
         return Build(path, compiler, flags, 0.0)
+    directory, libraries = path.parent, tf.sysconfig.get_link_flags()
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with _lock(path.with_suffix(".lock")):
@@ -76,6 +73,23 @@ def build(say=lambda line: None):
             return Build(path, compiler, flags, time.perf_counter() - begin)
     except OSError as error:
         raise KernelError(f"the cache {directory} cannot be written ({error.strerror})") from None
+
+
+def find():
+    """The path of the kernels where they have been built, else None.
+
+    Raises:
+        KernelError: There is no compiler, without which it is not known what was built.
+    """
+    path = _plan()[-1]
+    return path if path.exists() else None
+
+
+def _plan():
+    """The compiler, its flags, and where what it makes of the sources lies."""
+    compiler = _compiler()
+    flags = (*FLAGS, _processor_flag(), *tf.sysconfig.get_compile_flags())
+    return compiler, flags, cache_dir() / "kernels" / f"fused-{_key(compiler, flags)}.so"
 
 
 def _compiler():

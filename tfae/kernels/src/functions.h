@@ -25,6 +25,17 @@ inline Vec Exp(Vec x) {
   return FromBits(Bits(p) + (Bits(shifted) << 23));
 }
 
+// e^x - 1 of numbers up to 0, which keeps the digits of those near 0.
+inline Vec ExpMinusOne(Vec x) {
+  Vec series = Broadcast(1.0f / 5040);  // e^x's, as far as 0.35^7 / 8! can be told from 0
+  series = series * x + 1.0f / 720;
+  series = series * x + 1.0f / 120;
+  series = series * x + 1.0f / 24;
+  series = series * x + 1.0f / 6;
+  series = series * x + 0.5f;
+  return x > -0.35f ? series * x * x + x : Exp(x) - 1.0f;
+}
+
 // ln x of normal numbers above 0, within 2 units in the last place.
 inline Vec Log(Vec x) {
   // x = 2^e m, m from sqrt(1/2) to sqrt(2).
@@ -55,7 +66,7 @@ struct Relu {
 };
 
 struct Elu {
-  static Vec Value(Vec z) { return z > 0.0f ? z : Exp(Min(z, Vec{})) - 1.0f; }
+  static Vec Value(Vec z) { return z > 0.0f ? z : ExpMinusOne(Min(z, Vec{})); }
   static Vec Slope(Vec z, Vec a) { return z > 0.0f ? Broadcast(1.0f) : a + 1.0f; }
 };
 

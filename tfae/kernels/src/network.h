@@ -104,7 +104,7 @@ class Block {
     Hidden(false);
     const Layer& layer = stack_.layers.back();
     WithActivation(layer.activation, [&](auto activation) {
-      for (int column = 0; column < layer.stride; column += kPanelColumns) {
+      for (int column = 0; column < layer.columns; column += kPanelColumns) {
         const int columns = OutputPanel(column);
         const int kept = std::min(columns, layer.outputs - column);
         for (int r = 0; r < count; ++r) {
@@ -165,7 +165,7 @@ class Block {
       if (l == 0 && sparse_) {
         SparseForward(layer, trains);
       } else {
-        Product<Arithmetic>(count_, layer.stride / kLanes, Depth(layer.inputs), inputs_[l].Left(),
+        Product<Arithmetic>(count_, layer.columns / kLanes, Depth(layer.inputs), inputs_[l].Left(),
                             kernels_.Straight(l), {before_[l], layer.stride},
                             {parameters_ + layer.bias, 0});
       }
@@ -181,10 +181,10 @@ class Block {
 
   // A sigmoid gives 1/2 for a padding's 0.
   void ClearPadding(float* values, const Layer& layer) const {
-    if (layer.stride == layer.outputs) return;
+    if (layer.columns == layer.outputs) return;
     for (int r = 0; r < count_; ++r) {
       float* row = values + static_cast<size_t>(r) * layer.stride;
-      std::fill(row + layer.outputs, row + layer.stride, 0.0f);
+      std::fill(row + layer.outputs, row + layer.columns, 0.0f);
     }
   }
 
@@ -204,11 +204,11 @@ class Block {
           entries_[static_cast<size_t>(f) * kBlockRows + counts_[f]++] = {Value(row[f]), r};
         }
       }
-      for (int column = 0; column < layer.stride; column += 2 * kLanes) {
+      for (int column = 0; column < layer.columns; column += 2 * kLanes) {
         const float* kernel = parameters_ + layer.kernel + column;
         const float* bias = parameters_ + layer.bias + column;
         float* to = before_[0] + static_cast<size_t>(r) * layer.stride + column;
-        if (column + kLanes < layer.stride) {
+        if (column + kLanes < layer.columns) {
           SparseRow<2>(row, count, kernel, layer.stride, bias, to);
         } else {
           SparseRow<1>(row, count, kernel, layer.stride, bias, to);
@@ -253,7 +253,7 @@ class Block {
   int OutputPanel(int column) {
     const size_t l = stack_.layers.size() - 1;
     const Layer& layer = stack_.layers[l];
-    const int columns = std::min(kPanelColumns, layer.stride - column);
+    const int columns = std::min(kPanelColumns, layer.columns - column);
     const auto kernel = kernels_.Straight(l);
     Product<Arithmetic>(count_, columns / kLanes, Depth(layer.inputs), inputs_[l].Left(),
                         {kernel.data + column, kernel.stride}, {panel_, kPanelColumns},
@@ -266,7 +266,7 @@ class Block {
   void LossPanels() {
     const size_t l = stack_.layers.size() - 1;
     const Layer& layer = stack_.layers[l];
-    for (int column = 0; column < layer.stride; column += kPanelColumns) {
+    for (int column = 0; column < layer.columns; column += kPanelColumns) {
       const int columns = OutputPanel(column);
       for (int v = 0; v < columns; v += kLanes) LossOf<kTrains>(layer, column + v, panel_ + v);
       if constexpr (kTrains) {
@@ -275,7 +275,8 @@ class Block {
         if (l == 0) continue;
         const RowMajor<float> below{slopes_[l - 1], stack_.layers[l - 1].stride};
         const auto kernel = kernels_.Transposed(l);
-        Product<Arithmetic>(count_, below.stride / kLanes, Depth(columns), panel_operand_.Left(),
+        Product<Arithmetic>(count_, stack_.layers[l - 1].columns / kLanes, Depth(columns),
+                            panel_operand_.Left(),
                             {kernel.data + Depth(column) * kernel.stride, kernel.stride}, below,
                             {column ? below.data : nullptr, below.stride});
       }
@@ -373,7 +374,7 @@ class Block {
       const Layer& layer = stack_.layers[l];
       float* slopes = slopes_[l];
       WithActivation(layer.activation, [&](auto activation) {
-        for (int column = 0; column < layer.stride; column += kLanes) {
+        for (int column = 0; column < layer.columns; column += kLanes) {
           Vec sum = {};
           for (int r = 0; r < count_; ++r) {
             const size_t i = static_cast<size_t>(r) * layer.stride + column;
@@ -390,10 +391,10 @@ class Block {
         continue;
       }
       slope_operands_[l].Set(slopes, count_);
-      AddKernelGradient(l, 0, layer.stride, slope_operands_[l]);
+      AddKernelGradient(l, 0, layer.columns, slope_operands_[l]);
       if (l > 0) {
         const Layer& below = stack_.layers[l - 1];
-        Product<Arithmetic>(count_, below.stride / kLanes, Depth(layer.outputs),
+        Product<Arithmetic>(count_, below.columns / kLanes, Depth(layer.outputs),
                             slope_operands_[l].Left(), kernels_.Transposed(l),
                             {slopes_[l - 1], below.stride}, {nullptr, 0});
       }
@@ -402,8 +403,8 @@ class Block {
 
   void SparseKernelGradient(const Layer& layer) {
     for (int f = 0; f < layer.inputs; ++f) {
-      for (int column = 0; column < layer.stride; column += 2 * kLanes) {
-        if (column + kLanes < layer.stride) {
+      for (int column = 0; column < layer.columns; column += 2 * kLanes) {
+        if (column + kLanes < layer.columns) {
           SparseFeature<2>(layer, f, column);
         } else {
           SparseFeature<1>(layer, f, column);

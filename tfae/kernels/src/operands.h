@@ -38,10 +38,10 @@ class Kernels<Float32> {
       : stack_(stack), parameters_(parameters) {
     for (const Layer& layer : stack.layers) {
       const bool needed = trains && &layer != &stack.layers.front();
-      stride_.push_back(Padded(layer.inputs));
+      stride_.push_back(Stride(layer.inputs));
       transposed_.emplace_back(needed ? static_cast<size_t>(layer.stride) * stride_.back() : 0);
     }
-    UpdateAll();
+    for (size_t l = 0; l < stack_.layers.size(); ++l) Update(l, {0, stack_.layers[l].inputs});
   }
 
   RowMajor<const float> Straight(size_t l) const {
@@ -50,13 +50,13 @@ class Kernels<Float32> {
   }
   RowMajor<const float> Transposed(size_t l) const { return {transposed_[l], stride_[l]}; }
 
-  // Follows a change in a part of a layer's kernel, as far as that goes.
-  void Update(size_t l, Range rows, Range columns) {
+  // Follows a change in some rows of a layer's kernel; the bias may be the last.
+  void Update(size_t l, Range rows) {
     if (transposed_[l].size() == 0) return;
     const Layer& layer = stack_.layers[l];
     const float* kernel = parameters_ + layer.kernel;
     const int last = std::min(rows.end, layer.inputs);
-    for (int j = columns.begin; j < std::min(columns.end, layer.outputs); ++j) {
+    for (int j = 0; j < layer.outputs; ++j) {
       float* to = transposed_[l] + static_cast<size_t>(j) * stride_[l];
       for (int i = rows.begin; i < last; ++i) {
         to[i] = kernel[static_cast<size_t>(i) * layer.stride + j];
@@ -65,12 +65,6 @@ class Kernels<Float32> {
   }
 
  private:
-  void UpdateAll() {
-    for (size_t l = 0; l < stack_.layers.size(); ++l) {
-      Update(l, {0, stack_.layers[l].inputs}, {0, stack_.layers[l].stride});
-    }
-  }
-
   const Stack& stack_;
   const float* parameters_;
   std::vector<int> stride_;
@@ -118,13 +112,11 @@ class Kernels<BFloat16> {
       : stack_(stack), parameters_(parameters) {
     for (const Layer& layer : stack.layers) {
       const bool needed = trains && &layer != &stack.layers.front();
-      stride_.push_back(Padded(layer.inputs));
+      stride_.push_back(Stride(layer.inputs));
       straight_.emplace_back(static_cast<size_t>(layer.inputs + 1) / 2 * layer.stride);
       transposed_.emplace_back(needed ? static_cast<size_t>(layer.stride) / 2 * stride_.back() : 0);
     }
-    for (size_t l = 0; l < stack_.layers.size(); ++l) {
-      Update(l, {0, stack_.layers[l].inputs}, {0, stack_.layers[l].stride});
-    }
+    for (size_t l = 0; l < stack_.layers.size(); ++l) Update(l, {0, stack_.layers[l].inputs});
   }
 
   RowMajor<const Pair> Straight(size_t l) const {
@@ -132,14 +124,14 @@ class Kernels<BFloat16> {
   }
   RowMajor<const Pair> Transposed(size_t l) const { return {transposed_[l].data(), stride_[l]}; }
 
-  // Follows a change in a part of a layer's kernel, as far as that goes; rows begin with an even one.
-  void Update(size_t l, Range rows, Range columns) {
+  // Follows a change in some rows of a layer's kernel, the first one even; the bias may be the last.
+  void Update(size_t l, Range rows) {
     const Layer& layer = stack_.layers[l];
     const int last = std::min(rows.end, layer.inputs);
     for (int i = rows.begin; i < last; i += 2) {
       const float* row = parameters_ + layer.kernel + static_cast<size_t>(i) * layer.stride;
       Pair* straight = &straight_[l][static_cast<size_t>(i) / 2 * layer.stride];
-      for (int j = columns.begin; j < columns.end; j += kLanes) {
+      for (int j = 0; j < layer.stride; j += kLanes) {
         const Vec second = i + 1 < last ? Load(row + layer.stride + j) : Vec{};
         StoreInterleaved(straight + j, Load(row + j), second);
       }
@@ -147,7 +139,7 @@ class Kernels<BFloat16> {
     if (transposed_[l].size() == 0) return;
     for (int i = rows.begin; i < last; ++i) {
       const float* row = parameters_ + layer.kernel + static_cast<size_t>(i) * layer.stride;
-      for (int j = columns.begin; j < columns.end; j += kLanes) {
+      for (int j = 0; j < layer.stride; j += kLanes) {
         Pair pairs[kLanes / 2];
         StoreNeighbours(pairs, Load(row + j));
         Pair* to = &transposed_[l][static_cast<size_t>(j) / 2 * stride_[l] + i];

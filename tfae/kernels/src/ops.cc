@@ -1,4 +1,8 @@
 // The TensorFlow ops: their signatures, what they refuse, and the way into train.h.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <exception>
 #include <string>
 #include <vector>
 
@@ -37,7 +41,7 @@ REGISTER_OP("TfaeTrainEpoch")
     .Attr("T: {uint8, float}")
     .Attr("P: int >= 2")
     .Attr("S: int >= 0")
-    .Attr("activations: list(int)")
+    .Attr("activations: list(int) >= 1")
     .Attr("loss: int")
     .Attr("compute: {'float32', 'bfloat16'}")  // what the products round their inputs to
     .Attr("optimizer: {'adadelta', 'adam', 'sgd', 'momentum'}")
@@ -65,7 +69,7 @@ REGISTER_OP("TfaeTrainEpoch")
 REGISTER_OP("TfaeEvaluate")
     .Attr("T: {uint8, float}")
     .Attr("P: int >= 2")
-    .Attr("activations: list(int)")
+    .Attr("activations: list(int) >= 1")
     .Attr("loss: int")
     .Attr("compute: {'float32', 'bfloat16'}")  // what the products round their inputs to
     .Attr("threads: int >= 1")
@@ -79,7 +83,7 @@ REGISTER_OP("TfaeEvaluate")
 REGISTER_OP("TfaeLayers")
     .Attr("T: {uint8, float}")
     .Attr("P: int >= 2")
-    .Attr("activations: list(int)")
+    .Attr("activations: list(int) >= 1")
     .Attr("threads: int >= 1")
     .Input("rows: T")
     .Input("center: float")
@@ -108,7 +112,17 @@ class StackKernel : public OpKernel {
     }
   }
 
+  void Compute(OpKernelContext* context) final {
+    try {
+      Run(context);
+    } catch (const std::exception& error) {  // of memory or threads there were not enough
+      context->SetStatus(tensorflow::errors::ResourceExhausted(this->name(), ": ", error.what()));
+    }
+  }
+
  protected:
+  virtual void Run(OpKernelContext* context) = 0;
+
   void GetLossAndCompute(OpKernelConstruction* context) {
     OP_REQUIRES_OK(context, context->GetAttr("compute", &compute_));
     int loss;
@@ -207,13 +221,13 @@ class TrainEpochOp : public StackKernel<T> {
     OP_REQUIRES_OK(context, context->GetAttr("constants", &constants_));
     OP_REQUIRES_OK(context, context->GetAttr("clip_norm", &clip_norm_));
     OP_REQUIRES_OK(context, context->GetAttr("batch_size", &batch_size_));
-    const size_t wanted = optimizer_ == "sgd" ? 0 : optimizer_ == "adam" ? 3 : 2;
+    const size_t wanted = optimizer_ == "sgd" ? 0 : optimizer_ == "momentum" ? 2 : 3;
     OP_REQUIRES(context, constants_.size() == wanted,
                 InvalidArgument(optimizer_, " has ", wanted, " constants, got ",
                                 constants_.size()));
   }
 
-  void Compute(OpKernelContext* context) override {
+  void Run(OpKernelContext* context) override {
     OpInputList params, slots;
     const Tensor *order, *rates, *decays;
     OP_REQUIRES_OK(context, context->input_list("params", &params));
@@ -287,7 +301,7 @@ class TrainEpochOp : public StackKernel<T> {
   template <typename F>
   void WithOptimizer(F function) const {
     if (optimizer_ == "adadelta") {
-      function(Adadelta{constants_[0], constants_[1]});
+      function(Adadelta{constants_[0], constants_[1], constants_[2]});
     } else if (optimizer_ == "adam") {
       function(Adam{constants_[0], constants_[1], constants_[2]});
     } else if (optimizer_ == "momentum") {
@@ -322,7 +336,7 @@ class EvaluateOp : public StackKernel<T> {
     this->GetLossAndCompute(context);
   }
 
-  void Compute(OpKernelContext* context) override {
+  void Run(OpKernelContext* context) override {
     OpInputList params;
     OP_REQUIRES_OK(context, context->input_list("params", &params));
     const Tensor& row_tensor = context->input(0);
@@ -342,12 +356,23 @@ class EvaluateOp : public StackKernel<T> {
   }
 };
 
+// Asks for huge pages, where the system has them: to hand out fresh memory 4 KB at a time takes as
+// long as to compute what goes there.
+float* InHugePages(float* data, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  const uintptr_t page = sysconf(_SC_PAGESIZE), begin = reinterpret_cast<uintptr_t>(data);
+  const uintptr_t first = (begin + page - 1) / page * page, end = (begin + bytes) / page * page;
+  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
+#endif
+  return data;
+}
+
 template <typename T>
 class LayersOp : public StackKernel<T> {
  public:
   using StackKernel<T>::StackKernel;
 
-  void Compute(OpKernelContext* context) override {
+  void Run(OpKernelContext* context) override {
     OpInputList params;
     OP_REQUIRES_OK(context, context->input_list("params", &params));
     const Tensor& row_tensor = context->input(0);
@@ -363,7 +388,7 @@ class LayersOp : public StackKernel<T> {
                                 "values", TensorShape({row_tensor.dim_size(0), widths.back()}),
                                 &output));
     Forward(stack, rows, row_tensor.dim_size(0), this->threads_, values,
-            output->flat<float>().data());
+            InHugePages(output->flat<float>().data(), output->TotalBytes()));
   }
 };
 
@@ -380,3 +405,26 @@ TFAE_REGISTER(Layers, float);
 
 }  // namespace
 }  // namespace tfae
+
+// What the kernels were compiled for, for a person.
+extern "C" const char* tfae_simd() {
+#if defined(TFAE_BFLOAT16)
+  return "AVX-512 with bfloat16 products";
+#elif defined(TFAE_AVX512)
+  return "AVX-512";
+#elif defined(__AVX2__)
+  return "AVX2";
+#elif defined(__ARM_NEON)
+  return "NEON";
+#else
+  return "vectors of four floats";
+#endif
+}
+
+extern "C" bool tfae_has_bfloat16() {
+#ifdef TFAE_BFLOAT16
+  return true;
+#else
+  return false;
+#endif
+}

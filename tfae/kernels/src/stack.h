@@ -16,7 +16,15 @@ namespace tfae {
 enum class Activation { kRelu, kElu, kSelu, kGelu, kSilu, kTanh, kSigmoid, kLinear };
 enum class Loss { kBinaryCrossentropy, kMse, kMae, kHuber };
 
+// In whole vectors.
 inline int Padded(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
+
+// From one row of a matrix to the next: in whole vectors, and an odd number of them, so that the
+// rows begin in different sets of the cache. Two are as good.
+inline int Stride(int columns) {
+  const int vectors = Padded(columns) / kLanes;
+  return (vectors > 2 ? vectors | 1 : vectors) * kLanes;
+}
 
 // Zeros at first, aligned to a cache line.
 template <typename T>
@@ -53,7 +61,8 @@ struct Range {
 
 struct Layer {
   int inputs, outputs;
-  int stride;  // outputs in whole vectors; what is beyond them is zero everywhere
+  int columns;  // outputs in whole vectors; what is beyond them is zero everywhere
+  int stride;   // from row to row
   Activation activation;
   size_t kernel, bias;  // where they begin among all parameters
 };
@@ -64,14 +73,15 @@ struct Stack {
 
   Stack(const std::vector<int>& widths, const std::vector<Activation>& activations) {
     for (size_t l = 0; l + 1 < widths.size(); ++l) {
-      const int stride = Padded(widths[l + 1]);
+      const int stride = Stride(widths[l + 1]);
       const size_t kernel = size, bias = size + static_cast<size_t>(widths[l]) * stride;
-      layers.push_back({widths[l], widths[l + 1], stride, activations[l], kernel, bias});
+      layers.push_back({widths[l], widths[l + 1], Padded(widths[l + 1]), stride, activations[l],
+                        kernel, bias});
       size = bias + stride;
     }
   }
   int features() const { return layers.front().inputs; }
-  int input_stride() const { return Padded(features()); }
+  int input_stride() const { return Stride(features()); }
 };
 
 // Parameters or slots: padded here, [inputs, outputs] and [outputs] for each layer outside.

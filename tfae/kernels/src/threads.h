@@ -2,8 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <exception>
-#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -40,13 +38,29 @@ class Barrier {
   std::atomic<unsigned> phase_{0};
 };
 
-// Runs work(thread) for each thread from 0 on, and returns when all are done.
+// Runs work(thread) for each thread from 0 on, and returns when all are done. Where the system has no
+// more threads to give, none works, and std::system_error is thrown.
 template <typename F>
 void RunThreads(int threads, F work) {
+  enum { kWait, kGo, kGiveUp };
+  std::atomic<int> gate{kWait};  // whoever works waits for the others at barriers: all or none
+  const auto begin = [&](int thread) {
+    while (gate.load(std::memory_order_acquire) == kWait) std::this_thread::yield();
+    if (gate.load(std::memory_order_relaxed) == kGo) work(thread);
+  };
   std::vector<std::thread> others;
-  for (int t = 1; t < threads; ++t) others.emplace_back(work, t);
-  work(0);
-  for (std::thread& thread : others) thread.join();
+  const auto finish = [&](int verdict) {
+    gate.store(verdict, std::memory_order_release);
+    if (verdict == kGo) work(0);
+    for (std::thread& thread : others) thread.join();
+  };
+  try {
+    for (int t = 1; t < threads; ++t) others.emplace_back(begin, t);
+  } catch (...) {
+    finish(kGiveUp);
+    throw;
+  }
+  finish(kGo);
 }
 
 }  // namespace tfae

@@ -11,21 +11,23 @@ namespace tfae {
 
 // A thread is worth its meetings with the others from so many rows of a batch on.
 constexpr int kRowsAThread = 8;
-// Inputs that are mostly zero are walked through by those that are not.
+// Inputs that are mostly zero are walked through by those that are not, as long as the first kernel,
+// whose rows that reads here and there, stays in the nearer caches.
 constexpr double kSparseBelow = 0.5;
 constexpr int kSampledRows = 1000;
-// What a thread updates at a time: rows and columns of a kernel.
-constexpr int kUnitRows = 16;
-constexpr int kUnitColumns = 64;
+constexpr int kSparseKernel = 1 << 19;  // floats
+// How far ahead gradients are fetched for the update.
+constexpr int kFloatsAhead = 512;
 
 inline int ThreadsFor(int64_t rows, int threads) {
   return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, rows / kRowsAThread)));
 }
 
 template <typename T>
-bool IsSparse(const Rows<T>& rows, int64_t count, int features) {
-  if (rows.center) return false;
-  const int64_t values = std::min<int64_t>(count, kSampledRows) * features;
+bool IsSparse(const Rows<T>& rows, int64_t count, const Stack& stack) {
+  if (rows.center || stack.layers.size() == 1) return false;
+  if (stack.layers.front().bias > kSparseKernel) return false;
+  const int64_t values = std::min<int64_t>(count, kSampledRows) * stack.features();
   return std::count_if(rows.data, rows.data + values, [](T v) { return v != 0; }) <
          kSparseBelow * values;
 }
@@ -48,8 +50,7 @@ class Trainer {
         count_(count), threads_(ThreadsFor(std::min<int64_t>(schedule.batch, count), threads)),
         parameters_(parameters), slots_(slots), kernels_(stack, parameters.values, true),
         barrier_(threads_), squares_(threads_) {
-    Share();
-    const bool sparse = IsSparse(rows, row_count, stack.features());
+    const bool sparse = IsSparse(rows, row_count, stack);
     for (int t = 0; t < threads_; ++t) {
       blocks_.emplace_back(stack, parameters.values, kernels_, loss, sparse, true);
     }
@@ -102,6 +103,8 @@ class Trainer {
   Vec Gradient(size_t at) const {
     Vec sum = Load(blocks_[0].gradients + at);
     for (int t = 1; t < threads_; ++t) sum += Load(blocks_[t].gradients + at);
+    // Most of them lie in another core's cache.
+    for (const auto& block : blocks_) __builtin_prefetch(block.gradients + at + kFloatsAhead);
     return sum;
   }
 
@@ -124,45 +127,27 @@ class Trainer {
       const Vec value = Load(values + at) * kept;
       Store(values + at, value - optimizer_.Update(gradient, slots, rate));
     });
-    for (size_t u = shares_[thread]; u < shares_[thread + 1]; ++u) {
-      const Unit& unit = units_[u];
-      kernels_.Update(unit.layer, unit.rows, unit.columns);
+    for (size_t l = 0; l < stack_.layers.size(); ++l) {
+      kernels_.Update(l, Share(stack_.layers[l], thread));
     }
   }
 
-  // A part of a kernel, the bias being its last row.
-  struct Unit {
-    size_t layer;
-    Range rows, columns;
-  };
-
-  // Cuts the parameters into units, and these into shares of about the same size.
-  void Share() {
-    for (size_t l = 0; l < stack_.layers.size(); ++l) {
-      const Layer& layer = stack_.layers[l];
-      for (int i = 0; i <= layer.inputs; i += kUnitRows) {
-        for (int j = 0; j < layer.stride; j += kUnitColumns) {
-          units_.push_back({l, {i, std::min(i + kUnitRows, layer.inputs + 1)},
-                            {j, std::min(j + kUnitColumns, layer.stride)}});
-        }
-      }
-    }
-    size_t shared = 0;
-    for (size_t u = 0; u < units_.size(); ++u) {
-      while (shared * threads_ >= stack_.size * shares_.size()) shares_.push_back(u);
-      shared += static_cast<size_t>(units_[u].rows.size()) * units_[u].columns.size();
-    }
-    shares_.resize(threads_ + 1, units_.size());
+  // The rows of a layer's kernel that a thread updates, the bias being the last one. A bfloat16
+  // kernel has them in pairs.
+  Range Share(const Layer& layer, int thread) const {
+    const auto begin = [&](int t) { return static_cast<int>((layer.inputs + 1L) * t / threads_); };
+    const int end = begin(thread + 1);
+    return {begin(thread) / 2 * 2, thread + 1 < threads_ ? end / 2 * 2 : end};
   }
 
   template <typename F>
   void ForEachVector(int thread, F function) const {
-    for (size_t u = shares_[thread]; u < shares_[thread + 1]; ++u) {
-      const Unit& unit = units_[u];
-      const Layer& layer = stack_.layers[unit.layer];
-      for (int i = unit.rows.begin; i < unit.rows.end; ++i) {
-        const size_t row = layer.kernel + static_cast<size_t>(i) * layer.stride;
-        for (int j = unit.columns.begin; j < unit.columns.end; j += kLanes) function(row + j);
+    for (const Layer& layer : stack_.layers) {
+      const Range rows = Share(layer, thread);
+      const size_t end = layer.kernel + static_cast<size_t>(rows.end) * layer.stride;
+      for (size_t at = layer.kernel + static_cast<size_t>(rows.begin) * layer.stride; at < end;
+           at += kLanes) {
+        function(at);
       }
     }
   }
@@ -178,8 +163,6 @@ class Trainer {
   std::vector<Parameters>& slots_;
   Kernels<Arithmetic> kernels_;
   std::vector<Block<T, Arithmetic>> blocks_;  // a thread each
-  std::vector<Unit> units_;
-  std::vector<size_t> shares_ = {0};  // where each thread's units begin
   Barrier barrier_;
   std::vector<double> squares_;  // of each thread's share of the gradients
 };
@@ -189,7 +172,7 @@ class Trainer {
 template <typename T, typename Arithmetic, typename F>
 double ForEachBlock(const Stack& stack, Loss loss, const Rows<T>& rows, int64_t count, int threads,
                     const Parameters& parameters, F function) {
-  const bool sparse = IsSparse(rows, count, stack.features());
+  const bool sparse = IsSparse(rows, count, stack);
   const Kernels<Arithmetic> kernels(stack, parameters.values, false);
   std::vector<Block<T, Arithmetic>> blocks;
   threads = ThreadsFor(count, threads);

@@ -1,0 +1,81 @@
+// Runs the native kernels without TensorFlow, for the sanitizers and for other widths of vectors:
+// prints the losses of stacks, batches and thread counts that fit nothing evenly.
+#include <cstdio>
+
+#include "train.h"
+
+using namespace tfae;
+
+uint32_t state = 1;
+float Random() {  // from 0 to 1, the same everywhere
+  state = state * 1664525 + 1013904223;
+  return (state >> 8) / 16777216.0f;
+}
+
+// Prints the mean loss of an epoch, the one after it, and the mean of what comes out.
+template <typename Arithmetic, typename T, typename Optimizer>
+void Train(const Stack& stack, Loss loss, Optimizer optimizer, const Rows<T>& rows, int count,
+           int batch, int threads, float clip_norm, Parameters& parameters) {
+  std::vector<Parameters> slots;
+  slots.emplace_back(stack);
+  slots.emplace_back(stack);
+  std::vector<int32_t> order(count);
+  for (int i = 0; i < count; ++i) order[i] = (i * 7 + 3) % count;
+  const int steps = (count + batch - 1) / batch;
+  const std::vector<float> rates(steps, 0.01f), decays(steps, 0.001f);
+  const Schedule schedule{rates.data(), decays.data(), clip_norm, batch};
+  Trainer<T, Arithmetic, Optimizer> trainer(stack, loss, optimizer, schedule, rows, count,
+                                            order.data(), count, threads, parameters, slots);
+  const double trained = trainer.Epoch();
+  const double after = Evaluate<T, Arithmetic>(stack, loss, rows, count, threads, parameters);
+  std::vector<float> outputs(static_cast<size_t>(count) * stack.layers.back().outputs);
+  Forward(stack, rows, count, threads, parameters, outputs.data());
+  double sum = 0;
+  for (float output : outputs) sum += output;
+  if (Arithmetic::kDepth > 1) return;  // not every build has it
+  printf("%.5f %.5f %.5f\n", trained, after, sum / outputs.size());
+}
+
+template <typename T, typename Optimizer>
+void Run(const std::vector<int>& widths, Activation hidden, Loss loss, int count, int batch,
+         int threads, float zeros, float clip_norm, Optimizer optimizer) {
+  const int features = widths.front(), layer_count = static_cast<int>(widths.size()) - 1;
+  std::vector<Activation> activations(layer_count, hidden);
+  activations.back() = Activation::kSigmoid;
+  const Stack stack(widths, activations);
+  std::vector<T> values(static_cast<size_t>(count) * features);
+  for (T& value : values) {
+    value = Random() < zeros ? T() : static_cast<T>(Random() * (sizeof(T) == 1 ? 255 : 1));
+  }
+  std::vector<std::vector<float>> tensors;
+  for (int l = 0; l < layer_count; ++l) {
+    tensors.emplace_back(widths[l] * widths[l + 1]);
+    for (float& weight : tensors.back()) weight = Random() - 0.5f;
+    tensors.emplace_back(widths[l + 1], 0.1f);
+  }
+  std::vector<const float*> data;
+  for (const auto& tensor : tensors) data.push_back(tensor.data());
+  Parameters parameters(stack);
+  parameters.Read(data);
+  const Rows<T> rows{values.data()};
+  Train<Float32>(stack, loss, optimizer, rows, count, batch, threads, clip_norm, parameters);
+#ifdef TFAE_BFLOAT16
+  if constexpr (std::is_same_v<T, uint8_t> && std::is_same_v<Optimizer, Adam>) {  // one of each
+    Train<BFloat16>(stack, loss, optimizer, rows, count, batch, threads, clip_norm, parameters);
+  }
+#endif
+}
+
+int main() {
+  const Adam adam{0.1f, 0.001f, 1e-7f};
+  const Adadelta adadelta{0.95f, 0.05f, 1e-7f};
+  const Loss cross_entropy = Loss::kBinaryCrossentropy;
+  for (int threads : {1, 2, 5}) {
+    Run<uint8_t>({1, 1, 1}, Activation::kRelu, cross_entropy, 1, 1, threads, 0, 0, adam);
+    Run<uint8_t>({37, 5, 37}, Activation::kTanh, cross_entropy, 301, 100, threads, 0.8, 0, adam);
+    Run<uint8_t>({70, 33, 17, 33, 70}, Activation::kSelu, Loss::kMse, 150, 64, threads, 0.8, 0.5,
+                 adadelta);
+    Run<float>({33, 47, 33}, Activation::kGelu, Loss::kMae, 290, 300, threads, 0, 0, adadelta);
+    Run<float>({130, 65, 130}, Activation::kSilu, Loss::kHuber, 99, 50, threads, 0.7, 0.1, adam);
+  }
+}

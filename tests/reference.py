@@ -1,0 +1,29 @@
+"""What the engines are held against: a stack in float64 numpy, written out by hand."""
+
+import numpy as np
+
+
+def numpy_gradients(params, rows, loss, rounded=lambda x: x):
+    """(loss, gradients) of a tanh stack with a sigmoid output, in float64.
+
+    `rounded` is what a mixed precision does to each product's inputs.
+    """
+    params = [param.astype(np.float64) for param in params]
+    rows = rows.astype(np.float64)
+    inputs, hidden = [], rows
+    kernels, biases = params[::2], params[1::2]
+    for layer, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
+        inputs.append(hidden)
+        pre = rounded(hidden) @ rounded(kernel) + bias
+        hidden = np.tanh(pre) if layer < len(kernels) - 1 else 1 / (1 + np.exp(-pre))
+    if loss == "binary_crossentropy":
+        value = -np.mean(rows * np.log(hidden) + (1 - rows) * np.log(1 - hidden))
+        upstream = (hidden - rows) / rows.size
+    else:
+        value = np.mean((hidden - rows) ** 2)
+        upstream = 2 * (hidden - rows) * hidden * (1 - hidden) / rows.size
+    grads = []
+    for layer in reversed(range(len(kernels))):
+        grads += [upstream.sum(axis=0), rounded(inputs[layer]).T @ rounded(upstream)]
+        upstream = rounded(upstream) @ rounded(kernels[layer]).T * (1 - inputs[layer] ** 2)
+    return value, grads[::-1]

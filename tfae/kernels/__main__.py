@@ -1,0 +1,30 @@
+"""python -m tfae.kernels: build the native kernels, check them, and say what they are."""
+
+import sys
+
+from tfae.startup import import_tensorflow
+
+
+def main():
+    """Exit status 1, with one line, where there are no kernels to be had."""
+    import_tensorflow()
+    from tfae.kernels.build import KernelError, build
+    from tfae.kernels.check import check
+    from tfae.kernels.library import load, thread_count
+
+    try:
+        made = build(print)
+        kernels = load()
+        check(kernels)
+    except KernelError as error:
+        print(f"tfae: no fused kernels: {error}", file=sys.stderr)
+        return 1
+    when = f"built in {made.seconds:.0f} s" if made.seconds else "built before"
+    print(f"{made.path}")
+    print(f"  {when} with {made.compiler} {' '.join(made.flags)}")
+    print(f"  {kernels.simd}, {thread_count()} threads; checked against float64 numpy")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

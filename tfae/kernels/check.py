@@ -1,0 +1,63 @@
+"""Whether freshly built kernels compute what they should: a compiler may not."""
+
+import numpy as np
+
+from tfae.kernels.build import KernelError
+
+ROWS, FEATURES, CODE = 37, 50, 19  # none of them whole vectors
+RELU, SIGMOID, CROSS_ENTROPY = 0, 6, 0  # as `src/stack.h` numbers them
+# Of sums of up to 50 products in float32, and of rounded factors in bfloat16.
+RTOL = {"float32": 1e-5, "bfloat16": 2e-2}
+
+
+def check(kernels):
+    """Compare a step of gradient descent, on two threads, with float64 numpy.
+
+    Raises:
+        KernelError: A loss or a gradient differs by more than rounding.
+    """
+    rng = np.random.default_rng(0)
+    rows = rng.random((ROWS, FEATURES)).astype(np.float32)
+    params = [
+        rng.uniform(-0.3, 0.3, shape).astype(np.float32)
+        for shape in ((FEATURES, CODE), (CODE,), (CODE, FEATURES), (FEATURES,))
+    ]
+    loss, grads = _reference(rows, params)
+    for compute in ("float32", "bfloat16") if kernels.has_bfloat16 else ("float32",):
+        done = kernels.ops.tfae_train_epoch(
+            rows=rows,
+            order=np.arange(ROWS, dtype=np.int32),
+            center=[],
+            width=[],
+            rates=[1.0],
+            decays=[],
+            params=params,
+            slots=[],
+            activations=[RELU, SIGMOID],
+            loss=CROSS_ENTROPY,
+            compute=compute,
+            optimizer="sgd",
+            constants=[],
+            clip_norm=0.0,
+            batch_size=ROWS,
+            threads=2,
+        )
+        steps = [old - new.numpy() for old, new in zip(params, done.new_params, strict=True)]
+        for ours, exact in zip([done.mean_loss, *steps], [loss, *grads], strict=True):
+            # At a rate of 1 a step is the gradient, which the weight's own rounding may hide.
+            atol = RTOL[compute] * np.abs(exact).max() + 1e-7
+            if not np.allclose(ours, exact, rtol=0, atol=atol):
+                raise KernelError(f"the kernels compute wrong numbers in {compute}")
+
+
+def _reference(rows, params):
+    """The mean loss and its gradients in float64."""
+    rows = rows.astype(np.float64)
+    kernel, bias, kernel_out, bias_out = (param.astype(np.float64) for param in params)
+    pre = rows @ kernel + bias
+    codes = np.maximum(pre, 0)
+    rebuilt = 1 / (1 + np.exp(-(codes @ kernel_out + bias_out)))
+    loss = -np.mean(rows * np.log(rebuilt) + (1 - rows) * np.log(1 - rebuilt))
+    slopes = (rebuilt - rows) / rows.size
+    below = slopes @ kernel_out.T * (pre > 0)
+    return loss, [rows.T @ below, below.sum(axis=0), codes.T @ slopes, slopes.sum(axis=0)]
