@@ -2,7 +2,7 @@
 
 Both are real processes with the same rows, model, optimizer and epochs, validate after every
 epoch and leave a model and two figures. They run in turns (A B A B). The final validation losses
-are compared before a time is believed.
+are compared before a time is believed. The native kernels are built before the first turn.
 """
 
 import json
@@ -33,6 +33,8 @@ def main(argv=None):
 
     source = harness.load_images(options)
     runs = {"tfae": [], "keras": []}
+    # Once a machine, not once a run.
+    subprocess.run([sys.executable, "-m", "tfae.kernels"], check=False)
     with tempfile.TemporaryDirectory() as directory:
         rows = Path(directory) / "rows.npz"
         np.savez(rows, x_train=source.train, x_test=source.validation)

@@ -45,8 +45,9 @@ def process_table(document):
     header = "", "whole command", "training and validation", "processor", "memory", "loss"
     return _table(header, [*rows, ("ratio", f"{wall:.1f}", f"{train:.1f}", "", "", "")]) + (
         f"{_work(work)}, {work['epochs']} epochs, the same initial weights; median (lowest to "
-        f"highest) of {work['turns']} runs in turns. Compiling is part of the times. The memory is "
-        f"the peak, the loss that of validation. {_machine(document)}"
+        f"highest) of {work['turns']} runs in turns. Compiling is part of the times, but for the "
+        "native kernels, which were built before. The memory is the peak, the loss that of "
+        f"validation. {_machine(document)}"
     )
 
 

@@ -38,12 +38,12 @@ def own_environment(monkeypatch, tmp_path, cache_dir):
 @pytest.fixture
 def native():
     """The native kernels, built once for all test processes."""
-    from tfae.kernels.build import KernelError
+    from tfae.kernels.build import NoCompiler
     from tfae.kernels.library import load
 
     try:
         return load()
-    except KernelError as error:
+    except NoCompiler as error:
         pytest.skip(f"no native kernels: {error}")
 
 

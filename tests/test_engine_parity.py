@@ -165,7 +165,7 @@ def keras_twin(engine, config, rate=None):
         settings |= {"beta_2": config.beta_2}
     if config.optimizer == "sgd":
         settings |= {"momentum": config.momentum, "nesterov": config.nesterov}
-    optimizer = KERAS_OPTIMIZERS[config.optimizer](rate or config.learning_rate, **settings)
+    optimizer = KERAS_OPTIMIZERS[config.optimizer](rate or float(config.learning_rate), **settings)
     twin.compile(optimizer=optimizer, loss=config.loss)
     return twin
 
@@ -209,6 +209,8 @@ CASES = {
     "adadelta": {"optimizer": "adadelta", "learning_rate": 1.0},
     "adadelta at Keras' default rate": {"optimizer": "adadelta", "learning_rate": 0.001},
     "adam with weight decay": {"weight_decay": 0.01},
+    "adam with a decay that float32 hardly sees": {"weight_decay": 1e-4},
+    "a rate that is a whole number": {"optimizer": "adadelta", "learning_rate": 1},
     "adam with clipping": {"clip_norm": 0.01},
     "adam that forgets sooner": {"beta_2": 0.9},
     "sgd": {"optimizer": "sgd", "learning_rate": 0.5},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from reference import numpy_gradients
-from tolerances import EPOCH_LOSS_RTOL, PRODUCT_RTOL
+from tolerances import EPOCH_LOSS_RTOL, PRODUCT_RTOL, RECONSTRUCTION_ATOL
 
 from tfae.config import TrainConfig
 from tfae.engines import make_engine
@@ -17,19 +17,21 @@ from tfae.engines.fused import LARGEST_KERNEL, FusedEngine
 from tfae.errors import ConfigError, TrainingError
 from tfae.kernels.build import SOURCES, KernelError, build
 from tfae.kernels.check import check
-from tfae.kernels.library import Kernels, thread_count
+from tfae.kernels.library import Kernels, load_built
+from tfae.kernels.threads import control_group_cores, thread_count
 from tfae.model import Autoencoder
 from tfae.optimizers import make_optimizer
 from tfae.precision import PRECISIONS
+from tfae.scaling import Scaling
 from tfae.schedules import make_schedule
-from tfae.spec import Stack
+from tfae.spec import ACTIVATIONS, Stack
 
 
-def fused(native, config, features, threads):
+def fused(native, config, features, threads, scaling=None):
     """A fresh fused engine with so many threads."""
     stack = Stack.mirrored(features, config.layers, config.activation, config.output_activation)
     return FusedEngine(
-        Autoencoder(stack),
+        Autoencoder(stack, scaling),
         config.loss,
         make_optimizer(config),
         make_schedule(config.schedule, config.learning_rate, 1),
@@ -73,6 +75,33 @@ def test_a_step_on_any_number_of_threads_is_that_of_numpy(native, threads, zeros
     for old, new, grad in zip(before, engine.state.params, grads, strict=True):
         atol = PRODUCT_RTOL * np.abs(grad).max() + 1.2e-7 * np.abs(old).max()
         np.testing.assert_allclose(old - new.numpy(), grad, rtol=0, atol=atol)
+
+
+def test_scaled_rows_are_trained_on_and_evaluated_as_numpy_scales_them(native):
+    rows = rows_with_zeros(90, 20, 0.0, "float32") * 50 - 7
+    low, width = rows.min(axis=0), np.ptp(rows, axis=0)
+    config = TrainConfig(
+        layers=(5,), activation="tanh", optimizer="sgd", learning_rate=1.0, batch_size=90
+    )
+    engine = fused(native, config, 20, 2, Scaling("minmax", low, width))
+    before = [param.numpy() for param in engine.state.params]
+    loss, grads = numpy_gradients(before, (rows.astype(np.float64) - low) / width, config.loss)
+    evaluated = float(engine.evaluate(tf.constant(rows)))
+    measured = float(engine.train_epoch(tf.constant(rows), tf.range(90)))
+    assert (measured, evaluated) == pytest.approx((loss, loss), rel=EPOCH_LOSS_RTOL)
+    for old, new, grad in zip(before, engine.state.params, grads, strict=True):
+        atol = PRODUCT_RTOL * np.abs(grad).max() + 1.2e-7 * np.abs(old).max()
+        np.testing.assert_allclose(old - new.numpy(), grad, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_loss_that_is_not_a_number_shows(native, activation, byte_rows):
+    config = TrainConfig(layers=(8,), activation=activation)
+    engine = fused(native, config, 36, 2)
+    engine.state.params[0].assign(tf.fill((36, 8), np.nan))
+    rows = tf.constant(byte_rows)
+    assert np.isnan(float(engine.evaluate(rows)))
+    assert np.isnan(float(engine.train_epoch(rows, tf.range(600))))
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
@@ -150,7 +179,7 @@ WRONG = {
     ),
     "a layer without an activation": ({"activations": [6]}, "for each of 1 layers"),
     "no activations": ({"activations": []}, "activations"),
-    "an unknown activation": ({"activations": [0, 99]}, "unknown activation 99"),
+    "an unknown activation": ({"activations": [99, 6]}, "unknown activation 99"),
     "an unknown loss": ({"loss": -1}, "unknown loss -1"),
     "cross-entropy of a relu": ({"activations": [0, 0]}, "needs a sigmoid"),
     "slots that sgd has not": ({"slots": ones}, "sgd has 0 slots"),
@@ -182,6 +211,23 @@ def test_the_other_ops_refuse_wrong_rows_too(native):
         native.ops.tfae_layers(**wrong)
     with pytest.raises(tf.errors.InvalidArgumentError, match="takes 7 columns"):
         native.ops.tfae_evaluate(**wrong, loss=0, compute="float32")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="unknown activation 99"):
+        native.ops.tfae_evaluate(**{**shared, "activations": [99, 6]}, loss=0, compute="float32")
+
+
+@pytest.mark.parametrize("name", ["rows", "bias"])
+def test_a_scalar_is_refused_while_a_graph_is_traced(native, name):
+    params = [tf.zeros(shape) for shape in ((6, 3), () if name == "bias" else (3,))]
+    rows = tf.zeros(() if name == "rows" else (10, 6))
+
+    @tf.function
+    def traced():
+        return native.ops.tfae_layers(
+            rows=rows, center=[], width=[], params=params, activations=[0], threads=1
+        )
+
+    with pytest.raises(ValueError, match="must be rank"):
+        traced()
 
 
 # The sources by themselves, under the sanitizers and with other vectors than this machine's.
@@ -212,9 +258,9 @@ def plain_output(tmp_path_factory):
 @pytest.mark.parametrize(
     "flags",
     [
-        # None of the processor's own instructions; threads at work.
-        ("-O1", "-fsanitize=thread"),
-        ("-O0", "-march=native", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+        ("-O0", "-march=native", "-fsanitize=thread"),
+        ("-O0", "-march=native", "-fno-sanitize-recover=all", "-fsanitize=address,undefined"),
+        ("-O1", "-DTFAE_LANES=4"),
         ("-O1", "-DTFAE_LANES=8"),
     ],
     ids=lambda flags: flags[-1],
@@ -278,17 +324,21 @@ def test_a_second_build_is_the_first_one(fake_compiler):
     [
         ("CXX", "no-such-compiler", "the compiler that CXX names, no-such-compiler, is not there"),
         ("CXX", "false", "/false failed"),
+        ("CXX", "no-program", "/no-program cannot be run (Exec format error)"),
         ("PATH", "/nowhere", "there is no C++ compiler"),
         (
             "TFAE_CACHE_DIR",
             "/dev/null/cache",
-            "the cache /dev/null/cache/kernels cannot be written",
+            "the cache /dev/null/cache/kernels cannot be used",
         ),
     ],
 )
 def test_a_run_goes_on_without_kernels_unless_they_were_asked_for(
     setting, value, reason, monkeypatch, tmp_path
 ):
+    (tmp_path / "no-program").write_text("?")
+    (tmp_path / "no-program").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("TFAE_CACHE_DIR", str(tmp_path / "empty"))
     monkeypatch.setenv(setting, value)
     if setting == "PATH":
@@ -313,6 +363,21 @@ def test_kernels_that_compute_wrong_numbers_are_found_out(native):
     check(native)
     with pytest.raises(KernelError, match="wrong numbers"):
         check(Kernels(Ops, native.simd, False))
+
+
+def test_kernels_that_fail_their_check_are_not_kept(native, tmp_path):
+    bad = tmp_path / "fused-bad.so"
+    bad.write_bytes(build().path.read_bytes())
+    program = (
+        "import pathlib, sys; from tfae.kernels import library\n"
+        "def check(kernels): raise library.KernelError('wrong numbers')\n"
+        "library.check = check\n"
+        "try: library._load(pathlib.Path(sys.argv[1]))\n"
+        "except library.KernelError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(bad)], capture_output=True, text=True)
+    assert done.stdout == "wrong numbers\n", done.stderr
+    assert not bad.exists()
 
 
 # The choice.
@@ -340,34 +405,69 @@ def test_auto_takes_the_fused_engine_where_it_is_faster(native):
         chosen(784, precision="mixed_float16", engine="fused")
 
 
-def test_the_threads_are_those_that_the_process_may_use():
+# The threads.
+
+
+def test_the_threads_are_those_that_the_process_may_use(monkeypatch):
     allowed = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(allowed)})
         assert thread_count() == 1
     finally:
         os.sched_setaffinity(0, allowed)
-    assert thread_count() <= len(allowed)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    assert thread_count() == 1
 
 
 def test_the_threads_follow_tensorflows_setting():
     program = (
         "import tensorflow as tf; tf.config.threading.set_intra_op_parallelism_threads(1); "
-        "from tfae.kernels.library import thread_count; print(thread_count())"
+        "from tfae.kernels.threads import thread_count; print(thread_count())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "1"
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "cores"),
+    [
+        ("0::/\n", {}, np.inf),
+        ("0::/\n", {"cpu.max": "150000 100000"}, 2),
+        ("0::/user/job\n", {"user/cpu.max": "300000 100000", "user/job/cpu.max": "max 100000"}, 3),
+        (
+            "4:cpu,cpuacct:/job\n3:memory:/job\n",
+            {
+                "cpu,cpuacct/job/cpu.cfs_quota_us": "50000",
+                "cpu,cpuacct/job/cpu.cfs_period_us": "100000",
+                "cpu,cpuacct/cpu.cfs_quota_us": "-1",
+                "cpu,cpuacct/cpu.cfs_period_us": "100000",
+            },
+            1,
+        ),
+    ],
+    ids=["no limit", "version 2", "of a group above", "version 1"],
+)
+def test_the_threads_are_those_that_the_control_group_pays_for(membership, files, cores, tmp_path):
+    (tmp_path / "membership").write_text(membership)
+    for name, text in files.items():
+        path = tmp_path / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    assert control_group_cores(tmp_path / "groups", tmp_path / "membership") == cores
 
 
 # Inference.
 
 
 @pytest.mark.parametrize("kind", ["bytes", "floats", "scaled floats"])
-def test_codes_and_reconstructions_are_those_of_float64_numpy(native, kind, table):
-    from tolerances import RECONSTRUCTION_ATOL
-
-    from tfae.scaling import Scaling
-
+@pytest.mark.parametrize("by_kernels", [True, False])
+def test_codes_and_reconstructions_are_those_of_float64_numpy(
+    native, kind, by_kernels, monkeypatch
+):
+    if by_kernels:
+        assert load_built() is native
+    else:
+        monkeypatch.setattr("tfae.model.load_built", lambda: None)
     scaling = Scaling()
     if kind == "bytes":
         rows = rows_with_zeros(301, 70, 0.5, "uint8")
@@ -386,3 +486,25 @@ def test_codes_and_reconstructions_are_those_of_float64_numpy(native, kind, tabl
         rebuilt = rebuilt * 0.25 + 0.5
     np.testing.assert_allclose(model.encode(rows), codes, rtol=0, atol=RECONSTRUCTION_ATOL)
     np.testing.assert_allclose(model.reconstruct(rows), rebuilt, rtol=0, atol=RECONSTRUCTION_ATOL)
+
+
+def test_no_rows_and_gradients_are_taken_as_tensorflow_takes_them(native):
+    model = Autoencoder(Stack.mirrored(12, (5,), "tanh"))
+    assert model.encode(np.zeros((0, 12), np.uint8)).shape == (0, 5)
+    codes = np.arange(10, dtype=np.uint8).reshape(2, 5)
+    np.testing.assert_array_equal(model.decode(codes), model.decode(codes.astype(np.float32)))
+
+    rows = tf.constant(rows_with_zeros(9, 12, 0.0, "float32"))
+
+    def gradients(reconstruct):
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            loss = tf.reduce_sum(tf.square(reconstruct(rows)))
+        return tape.gradient(loss, [rows, *model.params])
+
+    # A function that is traced runs TensorFlow's own layers.
+    pairs = zip(
+        gradients(model.reconstruct), gradients(tf.function(model.reconstruct)), strict=True
+    )
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)

@@ -165,6 +165,16 @@ def test_a_run_resumes_from_another_directory(rows_file, tmp_path, monkeypatch):
     assert len((tmp_path / "run" / "history.jsonl").read_text().splitlines()) == 4
 
 
+def test_resuming_on_another_engine_is_warned_of(native, rows_file, tmp_path, capsys):
+    work = tmp_path / "run"
+    assert main([*arguments(rows_file, work, ADAM, 2), "--quiet"]) == 0
+    facts = json.loads((work / "run.json").read_text())
+    facts["engine"] = {"name": "xla", "reason": "no fused kernels"}
+    (work / "run.json").write_text(json.dumps(facts))
+    assert main(["--resume", "--workdir", str(work), "--epochs", "4", "--quiet"]) == 0
+    assert "the run began with name xla and goes on with name fused" in capsys.readouterr().err
+
+
 def test_resuming_a_finished_run_changes_nothing(rows_file, tmp_path, capsys):
     work = tmp_path / "run"
     assert main([*arguments(rows_file, work, ADAM, 3), "--quiet"]) == 0

@@ -38,7 +38,7 @@ def refused(capsys, *arguments):
     return status, captured.err
 
 
-def test_a_run_leaves_all_that_it_promises(rows_file, tmp_path, capsys):
+def test_a_run_leaves_all_that_it_promises(native, rows_file, tmp_path, capsys):
     work = tmp_path / "run"
     assert train("--dataset", rows_file, "--workdir", work) == 0
     assert {path.name for path in work.iterdir()} == {
@@ -60,8 +60,10 @@ def test_a_run_leaves_all_that_it_promises(rows_file, tmp_path, capsys):
     assert facts["status"] == "done"
     assert facts["dataset"]["name"] == "blobs"
     assert (facts["dataset"]["rows"], facts["dataset"]["validation_rows"]) == (540, 60)
-    assert facts["engine"]["name"] in ("fused", "xla")
-    assert facts["engine"]["reason"]
+    assert facts["engine"]["name"] == "fused"
+    assert facts["engine"]["reason"] == "the fastest on this machine"
+    assert facts["engine"]["threads"] >= 1
+    assert facts["engine"]["simd"]
     assert facts["final"]["val_loss"] == history[2]["val_loss"]
     assert facts["skipped_steps"] == 0
     output = capsys.readouterr().out

@@ -5,7 +5,8 @@ import random
 import tensorflow as tf
 
 from tfae.activations import activate
-from tfae.kernels.library import load_built, thread_count
+from tfae.kernels.library import load_built, stack_inputs
+from tfae.kernels.threads import thread_count
 from tfae.scaling import Scaling
 from tfae.spec import ACTIVATIONS
 
@@ -37,23 +38,20 @@ def scaled_inputs(rows, scaling):
     return scaling.apply(tf.cast(rows, tf.float32))
 
 
-def native_stack(rows, params, activations, scaling):
-    """What all ops of `tfae.kernels` take: rows, layers, and how the rows are scaled.
-
-    Args:
-        rows: [N, D] uint8 or float32.
-        params: Kernel and bias of each layer in turn.
-        activations: A name a layer.
-        scaling: The `Scaling` of float rows.
-    """
-    scaled = rows.dtype != tf.uint8 and scaling.center is not None
-    return {
-        "rows": rows,
-        "center": scaling.center if scaled else [],
-        "width": scaling.width if scaled else [],
-        "params": list(params),
-        "activations": [ACTIVATIONS.index(name) for name in activations],
-    }
+@tf.RegisterGradient("TfaeLayers")
+def _layers_gradient(op, upstream):
+    """Of the native kernels' forward pass, by TensorFlow's own."""
+    rows, center, width, *params = op.inputs
+    activations = [ACTIVATIONS[number] for number in op.get_attr("activations")]
+    with tf.GradientTape() as tape:
+        sources = [*(() if rows.dtype == tf.uint8 else (rows,)), *params]
+        tape.watch(sources)
+        scaling = Scaling("stored", center, width) if center.shape.num_elements() else Scaling()
+        logits = dense_stack(params, scaled_inputs(rows, scaling), activations)
+        outputs = activate(activations[-1], logits)
+    grads = tape.gradient(outputs, sources, upstream)
+    of_rows = [None] if rows.dtype == tf.uint8 else [grads.pop(0)]
+    return [*of_rows, None, None, *grads]
 
 
 class Autoencoder(tf.Module):
@@ -94,8 +92,10 @@ class Autoencoder(tf.Module):
             ValueError: The rows have another width.
         """
         rows = _as_matrix(rows, self.stack.features, "rows")
-        if native := load_built():
-            return self._native(native, rows, self.scaling, 0, self.stack.code_layer)
+        if native := _native():
+            if rows.dtype != tf.uint8:
+                rows = tf.cast(rows, tf.float32)
+            return self._native_layers(native, rows, self.scaling, 0, self.stack.code_layer)
         return self._encode(rows)
 
     def decode(self, codes):
@@ -104,12 +104,13 @@ class Autoencoder(tf.Module):
         Raises:
             ValueError: The codes have another width.
         """
-        codes = _as_matrix(codes, self.stack.code_size, "codes")
-        if native := load_built():
+        codes = tf.cast(_as_matrix(codes, self.stack.code_size, "codes"), tf.float32)
+        if native := _native():
             last = len(self.stack.activations)
-            rows = self._native(native, codes, Scaling(), self.stack.code_layer, last)
-            return self.scaling.invert(rows)
-        return self._decode(codes)
+            rows = self._native_layers(native, codes, Scaling(), self.stack.code_layer, last)
+        else:
+            rows = self._decode(codes)
+        return self.scaling.invert(rows)
 
     def reconstruct(self, rows):
         """Rows [N, D] float32, in their own units, rebuilt from what `encode` takes."""
@@ -121,22 +122,22 @@ class Autoencoder(tf.Module):
 
     @tf.function(reduce_retracing=True, autograph=False)
     def _decode(self, codes):
-        last = len(self.stack.activations)
-        return self.scaling.invert(self._layers(codes, self.stack.code_layer, last))
+        return self._layers(codes, self.stack.code_layer, len(self.stack.activations))
 
-    def _native(self, native, inputs, scaling, first, last):
-        stack = native_stack(
-            inputs if inputs.dtype == tf.uint8 else tf.cast(inputs, tf.float32),
-            self.params[2 * first : 2 * last],
-            self.stack.activations[first:last],
-            scaling,
-        )
+    def _native_layers(self, native, inputs, scaling, first, last):
+        params, activations = self.params[2 * first : 2 * last], self.stack.activations[first:last]
+        stack = stack_inputs(inputs, params, activations, scaling)
         return native.ops.tfae_layers(**stack, threads=thread_count())
 
     def _layers(self, inputs, first, last):
         activations = self.stack.activations[first:last]
         params = self.params[2 * first : 2 * last]
         return activate(activations[-1], dense_stack(params, inputs, activations))
+
+
+def _native():
+    """The native kernels, where they are built and an op can be run at once: XLA cannot take it."""
+    return load_built() if tf.executing_eagerly() else None
 
 
 def _as_matrix(rows, width, name):

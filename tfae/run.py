@@ -35,17 +35,18 @@ class Run:
         source: The `Source` of rows; the run keeps its own copy of the training rows.
         stack: The `Stack` to train.
         scaling: The rows' `Scaling`.
+        say: Called with a line where something takes long.
 
     Attributes:
         facts: What run.json says, filled as the run goes.
     """
 
-    def __init__(self, config, source, stack, scaling):
+    def __init__(self, config, source, stack, scaling, say):
         if config.tensorboard:
             TensorBoard.check_installed()
         self.config = config
         self.model = Autoencoder(stack, scaling, config.seed, config.initial_bias)
-        self.engine, reason = make_engine(config, self.model, source.train.shape[0])
+        self.engine, reason = make_engine(config, self.model, source.train.shape[0], say)
         self.feed = Feed(source.train, config.seed, config.batch_size, config.block_rows)
         self.validation = tf.constant(source.validation)
         self.image_shape = source.image_shape
@@ -59,7 +60,7 @@ class Run:
         self.facts = {
             "status": "running",
             "dataset": _dataset_facts(source),
-            "engine": {"name": self.engine.name, "reason": reason},
+            "engine": {"name": self.engine.name, "reason": reason, **self.engine.facts},
             "device": environment["device"],
             "precision": config.precision,
             "seed": config.seed,
@@ -173,7 +174,20 @@ class Run:
             )
         workdir.write_config(self.config)
         self.facts["warnings"] = earlier.get("warnings", [])
+        before, now = (
+            {key: value for key, value in facts.get("engine", {}).items() if key != "reason"}
+            for facts in (earlier, self.facts)
+        )
+        if before and before != now:
+            self._warn(
+                f"the run began with {_listed(before)} and goes on with {_listed(now)}: it will "
+                "not end to the bit where it would have ended"
+            )
         return first, earlier.get("train_s", 0.0)
+
+
+def _listed(facts):
+    return ", ".join(f"{key} {value}" for key, value in facts.items())
 
 
 def _dataset_facts(source):

@@ -25,7 +25,7 @@ def make_schedule(name, learning_rate, total_steps):
     decay_steps = max(total_steps - warmup_steps, 1)
 
     def constant(step):
-        return tf.fill(tf.shape(step), learning_rate)
+        return tf.fill(tf.shape(step), tf.constant(learning_rate, tf.float32))
 
     def cosine(step):
         step = tf.cast(step, tf.float32)

@@ -97,7 +97,7 @@ def train_and_report(config, workdir, invocation):
     from tfae.run import Run
 
     try:
-        run = Run(config, *loaded)
+        run = Run(config, *loaded, say)
         del loaded  # the run has its own copy of the rows
         return _train(run, workdir, invocation, say)
     except tf.errors.ResourceExhaustedError as error:

@@ -66,7 +66,8 @@ def _kernels_for(config, stack, say):
             ) from None
         return None, f"no fused kernels: {error}"
     if config.precision == "mixed_bfloat16" and not native.has_bfloat16:
+        reason = "the compiler that built the fused kernels knows no bfloat16 products"
         if named:
-            raise ConfigError("--engine fused: this processor has no bfloat16 products; use xla")
-        return None, "this processor has no bfloat16 products for the fused kernels"
+            raise TrainingError(f"--engine fused: {reason}; use --engine xla")
+        return None, reason
     return native, "asked for by name" if named else "the fastest on this machine"

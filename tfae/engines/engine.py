@@ -1,5 +1,7 @@
 """What every engine has in common: what it trains, and with what."""
 
+from types import MappingProxyType
+
 from tfae.state import TrainState
 
 
@@ -19,9 +21,11 @@ class Engine:
     Attributes:
         name: As `--engine` has it.
         state: The `TrainState`, to be checkpointed.
+        facts: What else run.json says of it: on what its results depend to the bit.
     """
 
     name: str
+    facts: dict = MappingProxyType({})
 
     def __init__(
         self,

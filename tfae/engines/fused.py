@@ -4,8 +4,9 @@ import tensorflow as tf
 
 from tfae.config import LOSSES
 from tfae.engines.engine import Engine
-from tfae.kernels.library import thread_count
-from tfae.model import native_stack
+from tfae.kernels import build
+from tfae.kernels.library import stack_inputs
+from tfae.kernels.threads import thread_count
 from tfae.optimizers import SGD, Adadelta, Adam
 
 # Elements of a kernel, up to which the caches hold what a block of rows needs: so the scaling
@@ -30,12 +31,15 @@ class FusedEngine(Engine):
         super().__init__(*args, **kwargs)
         self._ops = native.ops
         self._threads = threads or thread_count()
+        self.facts = {"threads": self._threads, "simd": native.simd}
 
     @staticmethod
     def refusal(config):
         """Why the kernels do not compute such a run, or None."""
         if config.precision == "mixed_float16":
             return "the fused kernels compute in float32 or bfloat16, not in float16"
+        if config.precision == "mixed_bfloat16" and not build.has_bfloat16():
+            return "this processor has no bfloat16 products that the fused kernels use"
         if tf.config.list_physical_devices("GPU"):
             return "the fused kernels run on the CPU, and there is a GPU"
         return None
@@ -87,7 +91,7 @@ class FusedEngine(Engine):
         """The inputs and attributes that training and evaluation have in common."""
         model = self.model
         return {
-            **native_stack(rows, params, model.stack.activations, model.scaling),
+            **stack_inputs(rows, params, model.stack.activations, model.scaling),
             "loss": LOSSES.index(self._loss),
             "compute": self._precision.compute_dtype.name,
             "threads": self._threads,

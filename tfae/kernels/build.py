@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import time
@@ -27,13 +28,17 @@ class KernelError(TfaeError):
     """Why there are no native kernels, in one line."""
 
 
+class NoCompiler(KernelError):
+    """This machine has no C++ compiler."""
+
+
 @dataclass(frozen=True)
 class Build:
     """A build of the kernels.
 
     Attributes:
         path: The shared library.
-        compiler: Its path.
+        compiler: Its path, and the arguments that it always has.
         flags: All that it was given.
         seconds: How long it took; 0.0 where it lay in the cache.
     """
@@ -59,48 +64,58 @@ def build(say=lambda line: None):
         KernelError: There is no compiler, it failed, or the cache cannot be written.
     """
     compiler, flags, path = _plan()
-    if path.exists():
-        return Build(path, compiler, flags, 0.0)
     directory, libraries = path.parent, tf.sysconfig.get_link_flags()
     try:
+        if path.exists():
+            return Build(path, shlex.join(compiler), flags, 0.0)
         directory.mkdir(parents=True, exist_ok=True)
         with _lock(path.with_suffix(".lock")):
             if path.exists():  # another process was first
-                return Build(path, compiler, flags, 0.0)
-            say(f"building the fused kernels for this processor, once, with {compiler}")
+                return Build(path, shlex.join(compiler), flags, 0.0)
+            say(f"building the fused kernels for this processor, once, with {compiler[0]}")
             begin = time.perf_counter()
-            _compile(compiler, (*flags, str(SOURCES / "ops.cc"), *libraries), path)
-            return Build(path, compiler, flags, time.perf_counter() - begin)
+            _compile((*compiler, *flags, str(SOURCES / "ops.cc"), *libraries), path)
+            return Build(path, shlex.join(compiler), flags, time.perf_counter() - begin)
     except OSError as error:
-        raise KernelError(f"the cache {directory} cannot be written ({error.strerror})") from None
+        raise KernelError(f"the cache {directory} cannot be used ({error.strerror})") from None
 
 
 def find():
     """The path of the kernels where they have been built, else None.
 
     Raises:
-        KernelError: There is no compiler, without which it is not known what was built.
+        KernelError: There is no compiler, without which it is not known what was built, or the
+            cache cannot be read.
     """
     path = _plan()[-1]
-    return path if path.exists() else None
+    try:
+        return path if path.exists() else None
+    except OSError as error:
+        raise KernelError(f"the cache {path.parent} cannot be used ({error.strerror})") from None
 
 
 def _plan():
     """The compiler, its flags, and where what it makes of the sources lies."""
     compiler = _compiler()
     flags = (*FLAGS, _processor_flag(), *tf.sysconfig.get_compile_flags())
-    return compiler, flags, cache_dir() / "kernels" / f"fused-{_key(compiler, flags)}.so"
+    try:
+        directory = cache_dir() / "kernels"
+    except RuntimeError as error:  # there is no home directory
+        raise KernelError(f"the cache has no place ({error}): set TFAE_CACHE_DIR") from None
+    return compiler, flags, directory / f"fused-{_key(compiler, flags)}.so"
 
 
 def _compiler():
+    """The compiler's path, and the arguments that CXX gives it."""
     if given := os.environ.get("CXX"):
-        if found := shutil.which(given):
-            return found
-        raise KernelError(f"the compiler that CXX names, {given}, is not there")
+        name, *arguments = shlex.split(given)
+        if found := shutil.which(name):
+            return found, *arguments
+        raise NoCompiler(f"the compiler that CXX names, {given}, is not there")
     for name in COMPILERS:
         if found := shutil.which(name):
-            return found
-    raise KernelError("there is no C++ compiler (install g++ or clang, or set CXX)")
+            return (found,)
+    raise NoCompiler("there is no C++ compiler (install g++ or clang, or set CXX)")
 
 
 def _processor_flag():
@@ -110,7 +125,7 @@ def _processor_flag():
 def _key(compiler, flags):
     """Of everything that the library depends on."""
     digest = hashlib.sha256(tf.version.VERSION.encode())
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
+    version = _run((*compiler, "--version")).stdout.encode()
     for part in (version, _processor(), *(flag.encode() for flag in flags)):
         digest.update(part)
     for source in sorted(SOURCES.iterdir()):
@@ -137,23 +152,31 @@ def _lock(path):
         yield
 
 
-def _compile(compiler, arguments, path):
+def has_bfloat16():
+    """Whether the processor has instructions for bfloat16 products that the kernels use."""
+    return b"avx512_bf16" in _processor()
+
+
+def _run(command):
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise KernelError(f"{command[0]} took more than {TIMEOUT_S} s") from None
+    except OSError as error:
+        raise KernelError(f"{command[0]} cannot be run ({error.strerror})") from None
+
+
+def _compile(command, path):
     """Compile to `path`, which appears whole or not at all."""
     partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
     try:
-        done = subprocess.run(
-            [compiler, *arguments, "-o", str(partial)],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        done = _run((*command, "-o", str(partial)))
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
             reason = (lines or done.stderr.splitlines() or ["no message"])[0]
-            raise KernelError(f"{compiler} failed: {reason.strip()}")
+            raise KernelError(f"{command[0]} failed: {reason.strip()}")
         os.replace(partial, path)
-    except subprocess.TimeoutExpired:
-        raise KernelError(f"{compiler} took more than {TIMEOUT_S} s") from None
     finally:
         partial.unlink(missing_ok=True)

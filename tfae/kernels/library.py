@@ -1,17 +1,15 @@
-"""The kernels, loaded: TensorFlow ops, and what this machine is to them."""
+"""The kernels, loaded: TensorFlow ops, and how they are called."""
 
 import ctypes
 import functools
-import math
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 import tensorflow as tf
 
 from tfae.kernels.build import KernelError, build, find
 from tfae.kernels.check import check
+from tfae.spec import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -39,22 +37,20 @@ def load(say=lambda line: None):
     Raises:
         KernelError: They can be neither found nor built, do not load, or compute wrong numbers.
     """
-    made = build(say)
-    kernels = _load(made.path)
-    if made.seconds:
-        try:
-            check(kernels)
-        except KernelError:
-            made.path.unlink()
-            raise
-    return kernels
+    return _load(build(say).path)
+
+
+def load_built():
+    """The `Kernels` where this process has or finds them, and there is no GPU; else None."""
+    if tf.config.list_physical_devices("GPU"):
+        return None
+    return next(iter(_loaded.values()), None) or _load_found()
 
 
 @functools.cache
-def load_built():
-    """The `Kernels` where they have been built before and there is no GPU, else None."""
+def _load_found():
     try:
-        path = None if tf.config.list_physical_devices("GPU") else find()
+        path = find()
         return _load(path) if path else None
     except KernelError:
         return None
@@ -77,23 +73,29 @@ def _load_library(path):
         raise KernelError(f"{path} does not load: {str(error).splitlines()[0]}") from None
     library.tfae_simd.restype = ctypes.c_char_p
     library.tfae_has_bfloat16.restype = ctypes.c_bool
-    return Kernels(ops, library.tfae_simd().decode(), library.tfae_has_bfloat16())
-
-
-def thread_count():
-    """How many threads the kernels use: TensorFlow's intra-op setting, else the cores there are.
-
-    The process' affinity and its control group's limit are respected either way.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = min(cores, _control_group_cores())
-    return min(tf.config.threading.get_intra_op_parallelism_threads() or cores, cores)
-
-
-def _control_group_cores():
-    """The cores that the control group's quota pays for; infinity where it has none."""
+    kernels = Kernels(ops, library.tfae_simd().decode(), library.tfae_has_bfloat16())
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return math.inf if quota == "max" else max(1, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):
-        return math.inf
+        check(kernels)  # takes milliseconds
+    except KernelError:
+        path.unlink(missing_ok=True)
+        raise
+    return kernels
+
+
+def stack_inputs(rows, params, activations, scaling):
+    """What all ops take: rows, layers, and how the rows are scaled.
+
+    Args:
+        rows: [N, D] uint8 or float32.
+        params: Kernel and bias of each layer in turn.
+        activations: A name a layer.
+        scaling: The `Scaling` of float rows.
+    """
+    scaled = rows.dtype != tf.uint8 and scaling.center is not None
+    return {
+        "rows": rows,
+        "center": scaling.center if scaled else [],
+        "width": scaling.width if scaled else [],
+        "params": list(params),
+        "activations": [ACTIVATIONS.index(name) for name in activations],
+    }

@@ -2,36 +2,23 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <type_traits>
 #include <vector>
 
 #include "functions.h"
 #include "gemm.h"
-#include "operands.h"
+#include "rows.h"
+#include "sparse.h"
 #include "stack.h"
+#include "weights.h"
 
 namespace tfae {
 
-// Rows that a thread takes at a time: their activations stay in its second-level cache.
-constexpr int kBlockRows = 128;
 constexpr int kPrefetch = 8;  // rows that are fetched ahead from memory
 // Columns of the last layer that are taken at a time: they stay in the first-level cache.
 constexpr int kPanelVectors = 4;
 constexpr int kPanelColumns = kPanelVectors * kLanes;
-
-// The training rows: bytes from 0 to 255, seen as 0 to 1, or floats, seen as (x - center) / width
-// where these are given.
-template <typename T>
-struct Rows {
-  const T* data;
-  const float* center = nullptr;
-  const float* width = nullptr;
-};
-
-inline float Value(float value) { return value; }
-inline float Value(uint8_t byte) { return byte * (1.0f / 255); }
-inline Vec LoadValues(const float* from) { return Load(from); }
-inline Vec LoadValues(const uint8_t* from) { return LoadBytes(from); }
 
 template <typename F>
 auto WithActivation(Activation activation, F function) {
@@ -52,9 +39,9 @@ auto WithActivation(Activation activation, F function) {
 template <typename T, typename Arithmetic>
 class Block {
  public:
-  Block(const Stack& stack, const float* parameters, const Kernels<Arithmetic>& kernels, Loss loss,
+  Block(const Stack& stack, const float* parameters, const Weights<Arithmetic>& weights, Loss loss,
         bool sparse, bool trains)
-      : stack_(stack), parameters_(parameters), kernels_(kernels), loss_(loss), sparse_(sparse),
+      : stack_(stack), parameters_(parameters), weights_(weights), loss_(loss),
         input_stride_(stack.input_stride()),
         rows_(static_cast<size_t>(kBlockRows) * input_stride_),
         panel_(kBlockRows * kPanelColumns), panel_operand_(kBlockRows, kPanelColumns) {
@@ -69,9 +56,7 @@ class Block {
       slope_operands_.emplace_back(trains ? rows : 0, layer.stride);
     }
     if (sparse) {
-      positions_.resize(input_stride_ + kLanes);
-      counts_.resize(input_stride_);
-      entries_.resize(trains ? rows_.size() : 0);
+      sparse_.emplace(stack.layers.front(), input_stride_, trains);
     } else {
       values_ = Floats(rows_.size());
     }
@@ -85,7 +70,7 @@ class Block {
   // Adds the gradients of the sum of the loss over the features and these rows.
   void Train(const Rows<T>& rows, const int32_t* order, int count) {
     Gather(rows, order, count);
-    Hidden(true);
+    Hidden();
     LossPanels<true>();
     Backward();
     begun_ = true;
@@ -94,14 +79,14 @@ class Block {
   // Adds the loss of `count` rows from the first on.
   void Evaluate(const Rows<T>& rows, int count) {
     Gather(rows, nullptr, count);
-    Hidden(false);
+    Hidden();
     LossPanels<false>();
   }
 
   // Writes what the last layer gives for `count` rows from the first on.
   void Forward(const Rows<T>& rows, int count, float* to) {
     Gather(rows, nullptr, count);
-    Hidden(false);
+    Hidden();
     const Layer& layer = stack_.layers.back();
     WithActivation(layer.activation, [&](auto activation) {
       for (int column = 0; column < layer.columns; column += kPanelColumns) {
@@ -122,12 +107,6 @@ class Block {
   double loss_sum = 0;  // over features and rows
 
  private:
-  // A value of the first layer's input that is not zero, in the list of its feature.
-  struct Entry {
-    float value;
-    int32_t row;  // of the block
-  };
-
   void Gather(const Rows<T>& rows, const int32_t* order, int count) {
     count_ = count;
     const int features = stack_.features();
@@ -159,14 +138,14 @@ class Block {
   // Units of what a product takes along a sum of so many numbers.
   static int Depth(int count) { return (count + Arithmetic::kDepth - 1) / Arithmetic::kDepth; }
 
-  void Hidden(bool trains) {
+  void Hidden() {
     for (size_t l = 0; l + 1 < stack_.layers.size(); ++l) {
       const Layer& layer = stack_.layers[l];
       if (l == 0 && sparse_) {
-        SparseForward(layer, trains);
+        sparse_->Forward(rows_, count_, parameters_, before_[0]);
       } else {
         Product<Arithmetic>(count_, layer.columns / kLanes, Depth(layer.inputs), inputs_[l].Left(),
-                            kernels_.Straight(l), {before_[l], layer.stride},
+                            weights_.Straight(l), {before_[l], layer.stride},
                             {parameters_ + layer.bias, 0});
       }
       WithActivation(layer.activation, [&](auto activation) {
@@ -188,73 +167,13 @@ class Block {
     }
   }
 
-  // The first layer's pre-activations from the inputs that are not zero, which it lists.
-  void SparseForward(const Layer& layer, bool trains) {
-    std::fill(counts_.begin(), counts_.end(), 0);
-    int32_t* positions = positions_.data();
-    for (int r = 0; r < count_; ++r) {
-      const T* row = rows_.data() + static_cast<size_t>(r) * input_stride_;
-      int count = 0;
-      for (int f = 0; f < input_stride_; f += kLanes) {
-        count += NonZero(row + f, f, positions + count);
-      }
-      if (trains) {
-        for (int i = 0; i < count; ++i) {
-          const int f = positions[i];
-          entries_[static_cast<size_t>(f) * kBlockRows + counts_[f]++] = {Value(row[f]), r};
-        }
-      }
-      for (int column = 0; column < layer.columns; column += 2 * kLanes) {
-        const float* kernel = parameters_ + layer.kernel + column;
-        const float* bias = parameters_ + layer.bias + column;
-        float* to = before_[0] + static_cast<size_t>(r) * layer.stride + column;
-        if (column + kLanes < layer.columns) {
-          SparseRow<2>(row, count, kernel, layer.stride, bias, to);
-        } else {
-          SparseRow<1>(row, count, kernel, layer.stride, bias, to);
-        }
-      }
-    }
-  }
-
-  // One row's columns; four sums each, since an addition waits for the one before it.
-  template <int V>
-  void SparseRow(const T* row, int count, const float* kernel, int stride, const float* bias,
-                 float* to) const {
-    const int32_t* positions = positions_.data();
-    Vec sums[4][V] = {};
-    int i = 0;
-    for (; i + 4 <= count; i += 4) {
-#pragma GCC unroll 4
-      for (int s = 0; s < 4; ++s) {
-        const int f = positions[i + s];
-        const Vec value = Broadcast(Value(row[f]));
-#pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) {
-          sums[s][v] += value * Load(kernel + static_cast<size_t>(f) * stride + v * kLanes);
-        }
-      }
-    }
-    for (; i < count; ++i) {
-      const int f = positions[i];
-      const Vec value = Broadcast(Value(row[f]));
-      for (int v = 0; v < V; ++v) {
-        sums[0][v] += value * Load(kernel + static_cast<size_t>(f) * stride + v * kLanes);
-      }
-    }
-    for (int v = 0; v < V; ++v) {
-      Store(to + v * kLanes, Load(bias + v * kLanes) + (sums[0][v] + sums[1][v]) +
-                                 (sums[2][v] + sums[3][v]));
-    }
-  }
-
   // The last layer's pre-activations of a panel of columns from this one on, of which it has fewer
   // at the end: returns how many, in whole vectors.
   int OutputPanel(int column) {
     const size_t l = stack_.layers.size() - 1;
     const Layer& layer = stack_.layers[l];
     const int columns = std::min(kPanelColumns, layer.columns - column);
-    const auto kernel = kernels_.Straight(l);
+    const auto kernel = weights_.Straight(l);
     Product<Arithmetic>(count_, columns / kLanes, Depth(layer.inputs), inputs_[l].Left(),
                         {kernel.data + column, kernel.stride}, {panel_, kPanelColumns},
                         {parameters_ + layer.bias + column, 0});
@@ -274,7 +193,7 @@ class Block {
         AddKernelGradient(l, column, columns, panel_operand_);
         if (l == 0) continue;
         const RowMajor<float> below{slopes_[l - 1], stack_.layers[l - 1].stride};
-        const auto kernel = kernels_.Transposed(l);
+        const auto kernel = weights_.Transposed(l);
         Product<Arithmetic>(count_, stack_.layers[l - 1].columns / kLanes, Depth(columns),
                             panel_operand_.Left(),
                             {kernel.data + Depth(column) * kernel.stride, kernel.stride}, below,
@@ -387,7 +306,7 @@ class Block {
         }
       });
       if (l == 0 && sparse_) {
-        SparseKernelGradient(layer);
+        sparse_->AddKernelGradient(slopes, begun_, gradients);
         continue;
       }
       slope_operands_[l].Set(slopes, count_);
@@ -395,57 +314,16 @@ class Block {
       if (l > 0) {
         const Layer& below = stack_.layers[l - 1];
         Product<Arithmetic>(count_, below.columns / kLanes, Depth(layer.outputs),
-                            slope_operands_[l].Left(), kernels_.Transposed(l),
+                            slope_operands_[l].Left(), weights_.Transposed(l),
                             {slopes_[l - 1], below.stride}, {nullptr, 0});
       }
     }
   }
 
-  void SparseKernelGradient(const Layer& layer) {
-    for (int f = 0; f < layer.inputs; ++f) {
-      for (int column = 0; column < layer.columns; column += 2 * kLanes) {
-        if (column + kLanes < layer.columns) {
-          SparseFeature<2>(layer, f, column);
-        } else {
-          SparseFeature<1>(layer, f, column);
-        }
-      }
-    }
-  }
-
-  template <int V>
-  void SparseFeature(const Layer& layer, int f, int column) {
-    const Entry* entries = entries_.data() + static_cast<size_t>(f) * kBlockRows;
-    const float* slopes = slopes_[0] + column;
-    float* to = gradients + layer.kernel + static_cast<size_t>(f) * layer.stride + column;
-    Vec sums[2][V] = {};
-    if (begun_) {
-      for (int v = 0; v < V; ++v) sums[0][v] = Load(to + v * kLanes);
-    }
-    const int count = counts_[f];
-    int i = 0;
-    for (; i + 2 <= count; i += 2) {
-#pragma GCC unroll 2
-      for (int s = 0; s < 2; ++s) {
-        const Vec value = Broadcast(entries[i + s].value);
-        const float* row = slopes + static_cast<size_t>(entries[i + s].row) * layer.stride;
-#pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) sums[s][v] += value * Load(row + v * kLanes);
-      }
-    }
-    if (i < count) {
-      const Vec value = Broadcast(entries[i].value);
-      const float* row = slopes + static_cast<size_t>(entries[i].row) * layer.stride;
-      for (int v = 0; v < V; ++v) sums[0][v] += value * Load(row + v * kLanes);
-    }
-    for (int v = 0; v < V; ++v) Store(to + v * kLanes, sums[0][v] + sums[1][v]);
-  }
-
   const Stack& stack_;
   const float* const parameters_;
-  const Kernels<Arithmetic>& kernels_;
+  const Weights<Arithmetic>& weights_;
   const Loss loss_;
-  const bool sparse_;
   const int input_stride_;
   int count_ = 0;
   bool begun_ = false;
@@ -457,9 +335,7 @@ class Block {
   std::vector<Operand<Arithmetic>> slope_operands_;  // of each hidden layer
   Floats panel_;                                     // [kBlockRows, kPanelColumns]
   Operand<Arithmetic> panel_operand_;
-  std::vector<int32_t> positions_;  // of a row's values that are not zero
-  std::vector<int> counts_;         // of each feature's entries
-  std::vector<Entry> entries_;      // [features, kBlockRows]
+  std::optional<SparseLayer<T>> sparse_;  // the first layer, where it is not dense
 };
 
 }  // namespace tfae

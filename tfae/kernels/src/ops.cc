@@ -35,7 +35,7 @@ Status ShapesLike(InferenceContext* context, const char* input, const char* outp
 
 // Rows are [N, D], bytes seen as 0 to 1 or floats, seen as (row - center) / width where these are
 // [D] and not empty. Parameters are the kernel [I, O] and the bias [O] of each layer in turn.
-// Activations and losses are numbered as in network.h.
+// Activations and losses are numbered as in stack.h.
 
 REGISTER_OP("TfaeTrainEpoch")
     .Attr("T: {uint8, float}")
@@ -91,9 +91,10 @@ REGISTER_OP("TfaeLayers")
     .Input("params: P * float")
     .Output("values: float")  // [N, O] of the last layer
     .SetShapeFn([](InferenceContext* context) -> Status {
-      ShapeHandle bias = context->input(context->num_inputs() - 1);
-      context->set_output(0, context->Matrix(context->Dim(context->input(0), 0),
-                                             context->Dim(bias, 0)));
+      ShapeHandle rows, bias;
+      TF_RETURN_IF_ERROR(context->WithRank(context->input(0), 2, &rows));
+      TF_RETURN_IF_ERROR(context->WithRank(context->input(context->num_inputs() - 1), 1, &bias));
+      context->set_output(0, context->Matrix(context->Dim(rows, 0), context->Dim(bias, 0)));
       return tensorflow::OkStatus();
     });
 
@@ -124,6 +125,7 @@ class StackKernel : public OpKernel {
   virtual void Run(OpKernelContext* context) = 0;
 
   void GetLossAndCompute(OpKernelConstruction* context) {
+    if (!context->status().ok()) return;  // OP_REQUIRES ended only the constructor that it stands in
     OP_REQUIRES_OK(context, context->GetAttr("compute", &compute_));
     int loss;
     OP_REQUIRES_OK(context, context->GetAttr("loss", &loss));
@@ -135,10 +137,11 @@ class StackKernel : public OpKernel {
                 InvalidArgument("binary cross-entropy needs a sigmoid output"));
   }
 
-  // The widths of a stack that takes rows of this shape and, where it `rebuilds`, gives such rows.
-  Status Widths(const TensorShape& rows, const OpInputList& params, bool rebuilds,
+  // The widths of a stack that takes rows of this shape and, where a loss is asked for, gives such
+  // rows, of which there is one at least.
+  Status Widths(const TensorShape& rows, const OpInputList& params, bool has_loss,
                 std::vector<int>* widths) const {
-    if (rows.dims() != 2 || rows.dim_size(0) < 1 || rows.dim_size(1) < 1) {
+    if (rows.dims() != 2 || rows.dim_size(1) < 1 || (has_loss && rows.dim_size(0) < 1)) {
       return InvalidArgument("rows must be a matrix with rows and columns, got ",
                              rows.DebugString());
     }
@@ -156,7 +159,7 @@ class StackKernel : public OpKernel {
       }
       widths->push_back(static_cast<int>(bias.dim_size(0)));
     }
-    if (rebuilds && widths->back() != widths->front()) {
+    if (has_loss && widths->back() != widths->front()) {
       return InvalidArgument("the stack takes ", widths->front(), " columns and gives ",
                              widths->back());
     }
@@ -217,13 +220,18 @@ class TrainEpochOp : public StackKernel<T> {
  public:
   explicit TrainEpochOp(OpKernelConstruction* context) : StackKernel<T>(context) {
     this->GetLossAndCompute(context);
+    if (!context->status().ok()) return;
     OP_REQUIRES_OK(context, context->GetAttr("optimizer", &optimizer_));
     OP_REQUIRES_OK(context, context->GetAttr("constants", &constants_));
     OP_REQUIRES_OK(context, context->GetAttr("clip_norm", &clip_norm_));
     OP_REQUIRES_OK(context, context->GetAttr("batch_size", &batch_size_));
-    const size_t wanted = optimizer_ == "sgd" ? 0 : optimizer_ == "momentum" ? 2 : 3;
-    OP_REQUIRES(context, constants_.size() == wanted,
-                InvalidArgument(optimizer_, " has ", wanted, " constants, got ",
+    WithOptimizer(optimizer_, [&](auto tag) {
+      using Optimizer = typename decltype(tag)::type;
+      constants_wanted_ = Optimizer::kConstants;
+      slots_wanted_ = Optimizer::kSlots;
+    });
+    OP_REQUIRES(context, static_cast<int>(constants_.size()) == constants_wanted_,
+                InvalidArgument(optimizer_, " has ", constants_wanted_, " constants, got ",
                                 constants_.size()));
   }
 
@@ -254,10 +262,8 @@ class TrainEpochOp : public StackKernel<T> {
     OP_REQUIRES(context, decays->NumElements() == 0 || decays->NumElements() == steps,
                 InvalidArgument("decays must be ", steps, " or none, got ",
                                 decays->NumElements()));
-    const int kinds = slots.size() / params.size();
-    const int wanted = optimizer_ == "sgd" ? 0 : optimizer_ == "momentum" ? 1 : 2;
-    OP_REQUIRES(context, slots.size() == wanted * params.size(),
-                InvalidArgument(optimizer_, " has ", wanted, " slots a parameter, got ",
+    OP_REQUIRES(context, slots.size() == slots_wanted_ * params.size(),
+                InvalidArgument(optimizer_, " has ", slots_wanted_, " slots a parameter, got ",
                                 slots.size(), " for ", params.size(), " parameters"));
     for (int s = 0; s < slots.size(); ++s) {
       OP_REQUIRES(context, slots[s].shape() == params[s % params.size()].shape(),
@@ -268,7 +274,7 @@ class TrainEpochOp : public StackKernel<T> {
     Parameters values(stack);
     values.Read(this->Data(params, 0, params.size()));
     std::vector<Parameters> kept;
-    for (int kind = 0; kind < kinds; ++kind) {
+    for (int kind = 0; kind < slots_wanted_; ++kind) {
       kept.emplace_back(stack);
       kept.back().Read(this->Data(slots, kind * params.size(), params.size()));
     }
@@ -277,10 +283,11 @@ class TrainEpochOp : public StackKernel<T> {
                             clip_norm_, batch_size_};
     double loss = 0;
     OP_REQUIRES_OK(context, this->WithArithmetic([&](auto arithmetic) {
-      WithOptimizer([&](auto optimizer) {
-        Trainer<T, decltype(arithmetic), decltype(optimizer)> trainer(
-            stack, this->loss_, optimizer, schedule, rows, row_count, indices, count,
-            this->threads_, values, kept);
+      WithOptimizer(optimizer_, [&](auto tag) {
+        using Optimizer = typename decltype(tag)::type;
+        Trainer<T, decltype(arithmetic), Optimizer> trainer(
+            stack, this->loss_, Optimizer::From(constants_), schedule, rows, row_count, indices,
+            count, this->threads_, values, kept);
         loss = trainer.Epoch();
       });
     }));
@@ -289,7 +296,7 @@ class TrainEpochOp : public StackKernel<T> {
     OP_REQUIRES_OK(context, context->output_list("new_params", &new_params));
     OP_REQUIRES_OK(context, context->output_list("new_slots", &new_slots));
     OP_REQUIRES_OK(context, Write(values, params, 0, &new_params));
-    for (int kind = 0; kind < kinds; ++kind) {
+    for (int kind = 0; kind < slots_wanted_; ++kind) {
       OP_REQUIRES_OK(context, Write(kept[kind], params, kind * params.size(), &new_slots));
     }
     Tensor* loss_tensor;
@@ -298,19 +305,6 @@ class TrainEpochOp : public StackKernel<T> {
   }
 
  private:
-  template <typename F>
-  void WithOptimizer(F function) const {
-    if (optimizer_ == "adadelta") {
-      function(Adadelta{constants_[0], constants_[1], constants_[2]});
-    } else if (optimizer_ == "adam") {
-      function(Adam{constants_[0], constants_[1], constants_[2]});
-    } else if (optimizer_ == "momentum") {
-      function(Momentum{constants_[0], constants_[1] != 0});
-    } else {
-      function(Sgd{});
-    }
-  }
-
   static Status Write(const Parameters& values, const OpInputList& like, int first,
                       OpOutputList* outputs) {
     std::vector<float*> data;
@@ -325,6 +319,7 @@ class TrainEpochOp : public StackKernel<T> {
 
   std::string optimizer_;
   std::vector<float> constants_;
+  int constants_wanted_ = 0, slots_wanted_ = 0;
   float clip_norm_;
   int batch_size_;
 };
@@ -412,8 +407,8 @@ extern "C" const char* tfae_simd() {
   return "AVX-512 with bfloat16 products";
 #elif defined(TFAE_AVX512)
   return "AVX-512";
-#elif defined(__AVX2__)
-  return "AVX2";
+#elif defined(__AVX__)
+  return "AVX";
 #elif defined(__ARM_NEON)
   return "NEON";
 #else

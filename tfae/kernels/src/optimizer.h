@@ -2,12 +2,16 @@
 // left of 1 comes from outside: in float32, 1 - 0.999 is off by a part in 80,000.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "simd.h"
 
 namespace tfae {
 
 struct Adadelta {
-  static constexpr int kSlots = 2;
+  static constexpr int kConstants = 3, kSlots = 2;
+  static Adadelta From(const std::vector<float>& c) { return {c[0], c[1], c[2]}; }
   float rho, one_less_rho, epsilon;
 
   Vec Update(Vec grad, float* const* slots, float rate) const {
@@ -23,7 +27,8 @@ struct Adadelta {
 };
 
 struct Adam {  // the rate has the bias correction in it
-  static constexpr int kSlots = 2;
+  static constexpr int kConstants = 3, kSlots = 2;
+  static Adam From(const std::vector<float>& c) { return {c[0], c[1], c[2]}; }
   float one_less_beta_1, one_less_beta_2, epsilon;
 
   Vec Update(Vec grad, float* const* slots, float rate) const {
@@ -37,13 +42,15 @@ struct Adam {  // the rate has the bias correction in it
 };
 
 struct Sgd {
-  static constexpr int kSlots = 0;
+  static constexpr int kConstants = 0, kSlots = 0;
+  static Sgd From(const std::vector<float>&) { return {}; }
 
   Vec Update(Vec grad, float* const*, float rate) const { return rate * grad; }
 };
 
 struct Momentum {
-  static constexpr int kSlots = 1;
+  static constexpr int kConstants = 2, kSlots = 1;
+  static Momentum From(const std::vector<float>& c) { return {c[0], c[1] != 0}; }
   float momentum;
   bool nesterov;
 
@@ -53,5 +60,24 @@ struct Momentum {
     return nesterov ? rate * grad - momentum * velocity : -velocity;
   }
 };
+
+template <typename T>
+struct Type {
+  using type = T;
+};
+
+// Calls function(Type<the optimizer of that name>()).
+template <typename F>
+void WithOptimizer(const std::string& name, F function) {
+  if (name == "adadelta") {
+    function(Type<Adadelta>());
+  } else if (name == "adam") {
+    function(Type<Adam>());
+  } else if (name == "momentum") {
+    function(Type<Momentum>());
+  } else {
+    function(Type<Sgd>());
+  }
+}
 
 }  // namespace tfae

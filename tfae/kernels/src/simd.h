@@ -37,8 +37,9 @@ inline void Store(float* to, Vec value) { *reinterpret_cast<VecAnywhere*>(to) = 
 inline Vec Broadcast(float value) { return value - Vec{}; }
 inline Ints Bits(Vec value) { return reinterpret_cast<Ints>(value); }
 inline Vec FromBits(Ints bits) { return reinterpret_cast<Vec>(bits); }
-inline Vec Max(Vec a, Vec b) { return a > b ? a : b; }
-inline Vec Min(Vec a, Vec b) { return a < b ? a : b; }
+// Where `a` is not a number, neither is the result: that a run diverged must show in its loss.
+inline Vec Max(Vec a, Vec b) { return b > a ? b : a; }
+inline Vec Min(Vec a, Vec b) { return b < a ? b : a; }
 inline Vec Abs(Vec a) { return FromBits(Bits(a) & 0x7fffffff); }
 
 inline float Sum(Vec value) {
@@ -47,7 +48,7 @@ inline float Sum(Vec value) {
   return sum;
 }
 
-// Within one unit in the last place.
+// Within two units in the last place.
 inline Vec Reciprocal(Vec value) {
 #ifdef TFAE_AVX512
   const Vec guess = reinterpret_cast<Vec>(_mm512_rcp14_ps(reinterpret_cast<__m512>(value)));

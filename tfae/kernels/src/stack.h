@@ -56,15 +56,15 @@ using Floats = Array<float>;
 
 struct Range {
   int begin, end;
-  int size() const { return end - begin; }
 };
 
 struct Layer {
   int inputs, outputs;
-  int columns;  // outputs in whole vectors; what is beyond them is zero everywhere
-  int stride;   // from row to row
+  int columns;  // outputs in whole vectors; what is beyond the outputs is zero everywhere
+  int stride;   // from row to row; what is beyond the columns is never looked at
   Activation activation;
   size_t kernel, bias;  // where they begin among all parameters
+  size_t kernel_size() const { return bias - kernel; }
 };
 
 struct Stack {

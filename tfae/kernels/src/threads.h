@@ -1,4 +1,4 @@
-// A team of threads that meet twice a step.
+// A team of threads, and where they meet: twice a step, or three times where gradients are clipped.
 #pragma once
 
 #include <atomic>

@@ -26,7 +26,7 @@ inline int ThreadsFor(int64_t rows, int threads) {
 template <typename T>
 bool IsSparse(const Rows<T>& rows, int64_t count, const Stack& stack) {
   if (rows.center || stack.layers.size() == 1) return false;
-  if (stack.layers.front().bias > kSparseKernel) return false;
+  if (stack.layers.front().kernel_size() > kSparseKernel) return false;
   const int64_t values = std::min<int64_t>(count, kSampledRows) * stack.features();
   return std::count_if(rows.data, rows.data + values, [](T v) { return v != 0; }) <
          kSparseBelow * values;
@@ -48,11 +48,11 @@ class Trainer {
           Parameters& parameters, std::vector<Parameters>& slots)
       : stack_(stack), optimizer_(optimizer), schedule_(schedule), rows_(rows), order_(order),
         count_(count), threads_(ThreadsFor(std::min<int64_t>(schedule.batch, count), threads)),
-        parameters_(parameters), slots_(slots), kernels_(stack, parameters.values, true),
+        parameters_(parameters), slots_(slots), weights_(stack, parameters.values, true),
         barrier_(threads_), squares_(threads_) {
     const bool sparse = IsSparse(rows, row_count, stack);
     for (int t = 0; t < threads_; ++t) {
-      blocks_.emplace_back(stack, parameters.values, kernels_, loss, sparse, true);
+      blocks_.emplace_back(stack, parameters.values, weights_, loss, sparse, true);
     }
   }
 
@@ -108,27 +108,28 @@ class Trainer {
     return sum;
   }
 
-  // Updates this thread's share of the parameters, and the kernels' copies of them.
+  // Updates this thread's share of the parameters, and then what weights_ makes of them.
   void Update(int thread, int64_t step, float scale) {
     const bool clips = schedule_.clip_norm > 0;
     if (clips) {
       double squares = 0;
       for (double share : squares_) squares += share;
       const float norm = std::sqrt(static_cast<float>(squares));
-      scale = schedule_.clip_norm / std::max(norm, schedule_.clip_norm);
+      // What is not finite stays so, as in TensorFlow: it must not pass for a small step.
+      scale = std::isfinite(norm) ? schedule_.clip_norm / std::max(norm, schedule_.clip_norm) : NAN;
     }
     const float rate = schedule_.rates[step];
-    const float kept = schedule_.decays ? 1.0f - schedule_.decays[step] : 1.0f;
+    const float decay = schedule_.decays ? schedule_.decays[step] : 0.0f;
     float* values = parameters_.values;
     ForEachVector(thread, [&](size_t at) {
       float* slots[2] = {};
       for (int s = 0; s < Optimizer::kSlots; ++s) slots[s] = slots_[s].values + at;
       const Vec gradient = (clips ? Load(blocks_[0].gradients + at) : Gradient(at)) * scale;
-      const Vec value = Load(values + at) * kept;
-      Store(values + at, value - optimizer_.Update(gradient, slots, rate));
+      const Vec value = Load(values + at), decayed = value - value * decay;
+      Store(values + at, decayed - optimizer_.Update(gradient, slots, rate));
     });
     for (size_t l = 0; l < stack_.layers.size(); ++l) {
-      kernels_.Update(l, Share(stack_.layers[l], thread));
+      weights_.Update(l, Share(stack_.layers[l], thread));
     }
   }
 
@@ -161,7 +162,7 @@ class Trainer {
   const int threads_;
   Parameters& parameters_;
   std::vector<Parameters>& slots_;
-  Kernels<Arithmetic> kernels_;
+  Weights<Arithmetic> weights_;
   std::vector<Block<T, Arithmetic>> blocks_;  // a thread each
   Barrier barrier_;
   std::vector<double> squares_;  // of each thread's share of the gradients
@@ -173,11 +174,11 @@ template <typename T, typename Arithmetic, typename F>
 double ForEachBlock(const Stack& stack, Loss loss, const Rows<T>& rows, int64_t count, int threads,
                     const Parameters& parameters, F function) {
   const bool sparse = IsSparse(rows, count, stack);
-  const Kernels<Arithmetic> kernels(stack, parameters.values, false);
+  const Weights<Arithmetic> weights(stack, parameters.values, false);
   std::vector<Block<T, Arithmetic>> blocks;
   threads = ThreadsFor(count, threads);
   for (int t = 0; t < threads; ++t) {
-    blocks.emplace_back(stack, parameters.values, kernels, loss, sparse, false);
+    blocks.emplace_back(stack, parameters.values, weights, loss, sparse, false);
   }
   RunThreads(threads, [&](int thread) {
     const int64_t last = count * (thread + 1) / threads;

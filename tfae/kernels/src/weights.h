@@ -10,9 +10,9 @@ namespace tfae {
 template <typename Arithmetic>
 class Operand;
 
-// All kernels, straight [inputs, outputs] for the way forward, transposed for the way back.
+// All layers' kernels, straight [inputs, outputs] for the way forward, transposed for the way back.
 template <typename Arithmetic>
-class Kernels;
+class Weights;
 
 template <>
 class Operand<Float32> {
@@ -32,9 +32,9 @@ class Operand<Float32> {
 };
 
 template <>
-class Kernels<Float32> {
+class Weights<Float32> {
  public:
-  Kernels(const Stack& stack, const float* parameters, bool trains)
+  Weights(const Stack& stack, const float* parameters, bool trains)
       : stack_(stack), parameters_(parameters) {
     for (const Layer& layer : stack.layers) {
       const bool needed = trains && &layer != &stack.layers.front();
@@ -106,9 +106,9 @@ class Operand<BFloat16> {
 };
 
 template <>
-class Kernels<BFloat16> {
+class Weights<BFloat16> {
  public:
-  Kernels(const Stack& stack, const float* parameters, bool trains)
+  Weights(const Stack& stack, const float* parameters, bool trains)
       : stack_(stack), parameters_(parameters) {
     for (const Layer& layer : stack.layers) {
       const bool needed = trains && &layer != &stack.layers.front();
