@@ -63,15 +63,20 @@ def _short(value):
 
 
 def draw_time_to_loss(document, path):
-    """Validation loss against seconds of training, every seed a line."""
+    """Validation loss against seconds of training, every seed a line.
+
+    tfae's curves end with as many epochs as Keras': those beyond are there for seeds that end a
+    little above their target.
+    """
     figure, panel = plt.subplots(figsize=(8, 4))
     # The fast recipe stands in the results once for each target.
     curves = {result["name"]: result["curves"] for result in document["results"]}
     for color, (name, runs) in zip(plt.get_cmap("tab10").colors, curves.items(), strict=False):
         for number, curve in enumerate(runs):
+            shown = slice(document["work"]["epochs"])
             panel.plot(
-                np.cumsum(curve["epoch_s"]),
-                curve["val_loss"],
+                np.cumsum(curve["epoch_s"][shown]),
+                curve["val_loss"][shown],
                 color=color,
                 label=None if number else name,
                 linewidth=1.2,

@@ -43,7 +43,8 @@ class LiveProgress(Callback):
             progress.TextColumn("{task.description}"),
             progress.TimeRemainingColumn(),
         )
-        self._task = self._bar.add_task("compiling", total=trainer.epochs, completed=trainer.epoch)
+        first = "compiling" if trainer.engine.compiles else "training"
+        self._task = self._bar.add_task(first, total=trainer.epochs, completed=trainer.epoch)
         self._bar.start()
 
     def epoch_end(self, trainer, record):

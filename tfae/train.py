@@ -178,8 +178,8 @@ def _say_results(say, facts):
     if stop_reason:
         say(f"stopped after epoch {facts['epochs']}: {stop_reason}")
     say(
-        f"trained in {facts['train_s']:.1f} s; once compiled, {facts['epoch_s']:.3f} s an epoch, "
-        f"{facts['rows_per_s']:,.0f} rows/s"
+        f"trained, validated and saved in {facts['train_s']:.1f} s; the median epoch trained for "
+        f"{facts['epoch_s']:.3f} s, {facts['rows_per_s']:,.0f} rows/s"
     )
     pca = f"; PCA of the same size: {final['pca_mse']:.3g}" if final["pca_mse"] is not None else ""
     say(f"validation loss {final['val_loss']:.4f}, squared error {final['mse']:.3g}{pca}")

@@ -53,7 +53,7 @@ def _kernels_for(config, stack, say):
     named = config.engine == "fused"
     refusal = FusedEngine.refusal(config)
     if refusal and named:
-        raise ConfigError(f"--engine fused does not go here: {refusal}; leave it out, or use xla")
+        raise ConfigError(f"--engine fused does not take this run: {refusal}; use --engine xla")
     refusal = refusal or (None if named else FusedEngine.drawback(stack))
     if refusal:
         return None, refusal
@@ -70,4 +70,4 @@ def _kernels_for(config, stack, say):
         if named:
             raise TrainingError(f"--engine fused: {reason}; use --engine xla")
         return None, reason
-    return native, "asked for by name" if named else "the fastest on this machine"
+    return native, "asked for by name" if named else "expected to be the fastest here"

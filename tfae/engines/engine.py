@@ -21,10 +21,12 @@ class Engine:
     Attributes:
         name: As `--engine` has it.
         state: The `TrainState`, to be checkpointed.
+        compiles: Whether its first epoch compiles, which takes seconds.
         facts: What else run.json says of it: on what its results depend to the bit.
     """
 
     name: str
+    compiles = False
     facts: dict = MappingProxyType({})
 
     def __init__(

@@ -20,6 +20,7 @@ class XlaEngine(Engine):
     """Trains by one program that XLA compiles, on whatever device there is."""
 
     name = "xla"
+    compiles = True
 
     @compiled
     def train_epoch(self, rows, order):

@@ -1,5 +1,6 @@
 """python -m tfae.kernels: build the native kernels, check them, and say what they are."""
 
+import argparse
 import sys
 
 from tfae.startup import import_tensorflow
@@ -7,6 +8,7 @@ from tfae.startup import import_tensorflow
 
 def main():
     """Exit status 1, with one line, where there are no kernels to be had."""
+    argparse.ArgumentParser("python -m tfae.kernels", description=__doc__).parse_args()
     import_tensorflow()
     from tfae.kernels.build import KernelError, build
     from tfae.kernels.library import load
@@ -18,10 +20,13 @@ def main():
     except KernelError as error:
         print(f"tfae: no fused kernels: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("tfae: interrupted; nothing was built", file=sys.stderr)
+        return 130
     when = f"built in {made.seconds:.0f} s" if made.seconds else "built before"
     print(f"{made.path}")
     print(f"  {when} with {made.compiler} {' '.join(made.flags)}")
-    print(f"  {kernels.simd}, {thread_count()} threads; checked against float64 numpy")
+    print(f"  {kernels.simd}; threads: {thread_count()}; checked against float64 numpy")
     return 0
 
 

@@ -175,7 +175,8 @@ def _compile(command, path):
         done = _run((*command, "-o", str(partial)))
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
-            reason = (lines or done.stderr.splitlines() or ["no message"])[0]
+            silent = [f"exit status {done.returncode}"]
+            reason = (lines or done.stderr.splitlines() or silent)[0]
             raise KernelError(f"{command[0]} failed: {reason.strip()}")
         os.replace(partial, path)
     finally:
