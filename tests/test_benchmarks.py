@@ -171,7 +171,17 @@ def test_scaling_refuses_a_wrong_engine(images, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("small_sweep")
-def test_scaling_gives_slopes(images, tmp_path):
+def test_scaling_refuses_a_choice_that_is_slower(images, monkeypatch, capsys):
+    monkeypatch.setattr(scaling, "MOST_TIMES_BEST", 0.9)  # even the fastest is slower than this
+    with pytest.raises(SystemExit) as stop:
+        scaling.main(["--dataset", images, "--engines", "fused", "--turns", "1"])
+    assert stop.value.code == 1
+    assert "WRONG: --engine auto takes at most 1.00 times as long" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("small_sweep")
+def test_scaling_gives_slopes(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(scaling, "MOST_TIMES_BEST", np.inf)  # these points take no time
     scaling.main(["--dataset", images, "--sweeps", "batch", "--json", str(tmp_path / "s.json")])
     document = json.loads((tmp_path / "s.json").read_text())
     assert set(document["slopes"]["batch"]) == {"Keras fit", "tfae, xla", "tfae, fused"}
