@@ -38,7 +38,7 @@ def draw_scaling(document, path):
             low, high = ([r["epoch_s"][edge] for r in points] for edge in ("min", "max"))
             panel.fill_between(values, low, high, color=color, alpha=0.2, linewidth=0)
         panel.set_xlabel(AXES[sweep])
-        panel.set_xticks(values, [_short(value) for value in values], fontsize=8)
+        panel.set_xticks(values, [_short(value) for value in values], fontsize=7, rotation=45)
         panel.set_xticks([], minor=True)
         panel.legend(fontsize=8, frameon=False)
         panel.grid(alpha=0.3, which="both", linewidth=0.4)

@@ -1,4 +1,4 @@
-"""What the engines are held against: a stack in float64 numpy, written out by hand."""
+"""What the engines are held against: a stack in float64 numpy, written out by hand; and rows."""
 
 import numpy as np
 
@@ -27,3 +27,11 @@ def numpy_gradients(params, rows, loss, rounded=lambda x: x):
         grads += [upstream.sum(axis=0), rounded(inputs[layer]).T @ rounded(upstream)]
         upstream = rounded(upstream) @ rounded(kernels[layer]).T * (1 - inputs[layer] ** 2)
     return value, grads[::-1]
+
+
+def rows_with_zeros(count, features, zeros, dtype, seed=0):
+    """Rows of which a part is zero."""
+    rng = np.random.default_rng(seed)
+    kept = rng.random((count, features)) >= zeros
+    values = rng.integers(1, 256, (count, features)) if dtype == "uint8" else rng.random(kept.shape)
+    return (values * kept).astype(dtype)

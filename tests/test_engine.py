@@ -1,4 +1,4 @@
-"""What the XLA engine promises beside its numbers: one trace, state in place, loss scaling."""
+"""Which engine a run gets, and what the XLA engine promises beside its numbers."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from tfae.config import TrainConfig
 from tfae.engines import make_engine
+from tfae.engines.fused import LARGEST_KERNEL
+from tfae.errors import ConfigError
 from tfae.model import Autoencoder
 from tfae.precision import INITIAL_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS, LossScale
 from tfae.spec import Stack
@@ -91,3 +93,25 @@ def test_a_mixed_precision_learns_as_float32_does(precision, byte_rows):
         losses[name] = float(engine.evaluate(rows))
     # Half-precision products move a trained loss by well under the 0.3 % that runs are held to.
     assert losses[precision] == pytest.approx(losses["float32"], rel=3e-3)
+
+
+def test_auto_takes_the_fused_engine_where_it_is_faster(native):
+    def chosen(features, **options):
+        config = TrainConfig(**options)
+        model = Autoencoder(Stack.mirrored(features, config.layers))
+        engine, reason = make_engine(config, model, 10)
+        return engine.name, reason
+
+    assert chosen(784) == ("fused", "expected to be the fastest here")
+    assert chosen(784, engine="xla") == ("xla", "asked for by name")
+    assert chosen(784, engine="fused") == ("fused", "asked for by name")
+    wide = LARGEST_KERNEL // 784 + 1
+    name, reason = chosen(784, layers=(wide,))
+    assert name == "xla"
+    assert f"784 x {wide}" in reason
+    assert chosen(784, layers=(wide,), engine="fused")[0] == "fused"
+    name, reason = chosen(784, precision="mixed_float16")
+    assert name == "xla"
+    assert "not in float16" in reason
+    with pytest.raises(ConfigError, match="--engine fused does not take this run"):
+        chosen(784, precision="mixed_float16", engine="fused")

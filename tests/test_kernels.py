@@ -1,24 +1,18 @@
-"""The native kernels: odd sizes, threads, sanitizers, refusals, and how they are built."""
+"""The native kernels: odd sizes, threads, sanitizers and refusals."""
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from reference import numpy_gradients
-from tolerances import EPOCH_LOSS_RTOL, PRODUCT_RTOL, RECONSTRUCTION_ATOL
+from reference import numpy_gradients, rows_with_zeros
+from tolerances import EPOCH_LOSS_RTOL, PRODUCT_RTOL
 
 from tfae.config import TrainConfig
-from tfae.engines import make_engine
-from tfae.engines.fused import LARGEST_KERNEL, FusedEngine
-from tfae.errors import ConfigError, TrainingError
-from tfae.kernels.build import SOURCES, KernelError, build
-from tfae.kernels.check import check
-from tfae.kernels.library import Kernels, load_built
-from tfae.kernels.threads import control_group_cores, thread_count
+from tfae.engines.fused import FusedEngine
+from tfae.kernels.build import SOURCES
 from tfae.model import Autoencoder
 from tfae.optimizers import make_optimizer
 from tfae.precision import PRECISIONS
@@ -46,14 +40,6 @@ def fused(native, config, features, threads, scaling=None):
 def bits(engine):
     """All of an engine's state as bytes."""
     return [variable.numpy().tobytes() for variable in engine.state.variables]
-
-
-def rows_with_zeros(count, features, zeros, dtype, seed=0):
-    """Rows of which a part is zero."""
-    rng = np.random.default_rng(seed)
-    kept = rng.random((count, features)) >= zeros
-    values = rng.integers(1, 256, (count, features)) if dtype == "uint8" else rng.random(kept.shape)
-    return (values * kept).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
@@ -270,241 +256,3 @@ def test_other_builds_of_the_sources_agree_and_no_sanitizer_complains(
 ):
     assert driver_output(tmp_path, *flags) == plain_output
     assert plain_output.count("\n") == 15
-
-
-# How they are built, and what becomes of a run where they cannot be.
-
-
-@pytest.fixture
-def fake_compiler(tmp_path, native, monkeypatch):
-    """A compiler that copies the library that there is: it takes a second, and keeps a log."""
-    library = build().path
-    script, log = tmp_path / "slow-c++", tmp_path / "log"
-    script.write_text(
-        f'#!/bin/sh\n[ "$1" = --version ] && exit 0\necho run >> {log}\nsleep 1\n'
-        f'while [ "$1" != -o ]; do shift; done\ncp {library} "$2"\n'
-    )
-    script.chmod(0o755)
-    monkeypatch.setenv("CXX", str(script))
-    monkeypatch.setenv("TFAE_CACHE_DIR", str(tmp_path / "fresh"))
-    return log
-
-
-def test_processes_that_start_together_build_once(fake_compiler):
-    # As a user has it: with the tests' own setting, TensorFlow's lines are not held back.
-    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tfae.kernels"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for _ in range(2)
-    ]
-    outputs = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    assert fake_compiler.read_text() == "run\n"
-    assert all("checked against float64 numpy" in out for out, _ in outputs)
-    assert all(error == "" for _, error in outputs)
-
-
-def test_a_second_build_is_the_first_one(fake_compiler):
-    lines = []
-    first, second = build(lines.append), build(lines.append)
-    assert first.path == second.path
-    assert first.seconds > 0
-    assert second.seconds == 0
-    assert len(lines) == 1
-
-
-@pytest.mark.parametrize(
-    ("setting", "value", "reason"),
-    [
-        ("CXX", "no-such-compiler", "the compiler that CXX names, no-such-compiler, is not there"),
-        ("CXX", "false", "/false failed"),
-        ("CXX", "no-program", "/no-program cannot be run (Exec format error)"),
-        ("PATH", "/nowhere", "there is no C++ compiler"),
-        (
-            "TFAE_CACHE_DIR",
-            "/dev/null/cache",
-            "the cache /dev/null/cache/kernels cannot be used",
-        ),
-    ],
-)
-def test_a_run_goes_on_without_kernels_unless_they_were_asked_for(
-    setting, value, reason, monkeypatch, tmp_path
-):
-    (tmp_path / "no-program").write_text("?")
-    (tmp_path / "no-program").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("TFAE_CACHE_DIR", str(tmp_path / "empty"))
-    monkeypatch.setenv(setting, value)
-    if setting == "PATH":
-        monkeypatch.delenv("CXX", raising=False)
-    model = Autoencoder(Stack.mirrored(6, (3,)))
-    engine, why = make_engine(TrainConfig(), model, 10)
-    assert engine.name == "xla"
-    assert why.startswith("no fused kernels: ")
-    assert reason in why
-    with pytest.raises(TrainingError, match="--engine xla needs no compiler"):
-        make_engine(TrainConfig(engine="fused"), model, 10)
-
-
-def test_kernels_that_compute_wrong_numbers_are_found_out(native):
-    def off(**arguments):
-        done = native.ops.tfae_train_epoch(**arguments)
-        return done._replace(new_params=[param * 1.01 for param in done.new_params])
-
-    class Ops:
-        tfae_train_epoch = staticmethod(off)
-
-    check(native)
-    with pytest.raises(KernelError, match="wrong numbers"):
-        check(Kernels(Ops, native.simd, False))
-
-
-def test_kernels_that_fail_their_check_are_not_kept(native, tmp_path):
-    bad = tmp_path / "fused-bad.so"
-    bad.write_bytes(build().path.read_bytes())
-    program = (
-        "import pathlib, sys; from tfae.kernels import library\n"
-        "def check(kernels): raise library.KernelError('wrong numbers')\n"
-        "library.check = check\n"
-        "try: library._load(pathlib.Path(sys.argv[1]))\n"
-        "except library.KernelError as error: print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program, str(bad)], capture_output=True, text=True)
-    assert done.stdout == "wrong numbers\n", done.stderr
-    assert not bad.exists()
-
-
-# The choice.
-
-
-def test_auto_takes_the_fused_engine_where_it_is_faster(native):
-    def chosen(features, **options):
-        config = TrainConfig(**options)
-        model = Autoencoder(Stack.mirrored(features, config.layers))
-        engine, reason = make_engine(config, model, 10)
-        return engine.name, reason
-
-    assert chosen(784) == ("fused", "expected to be the fastest here")
-    assert chosen(784, engine="xla") == ("xla", "asked for by name")
-    assert chosen(784, engine="fused") == ("fused", "asked for by name")
-    wide = LARGEST_KERNEL // 784 + 1
-    name, reason = chosen(784, layers=(wide,))
-    assert name == "xla"
-    assert f"784 x {wide}" in reason
-    assert chosen(784, layers=(wide,), engine="fused")[0] == "fused"
-    name, reason = chosen(784, precision="mixed_float16")
-    assert name == "xla"
-    assert "not in float16" in reason
-    with pytest.raises(ConfigError, match="--engine fused does not take this run"):
-        chosen(784, precision="mixed_float16", engine="fused")
-
-
-# The threads.
-
-
-def test_the_threads_are_those_that_the_process_may_use(monkeypatch):
-    allowed = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {min(allowed)})
-        assert thread_count() == 1
-    finally:
-        os.sched_setaffinity(0, allowed)
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
-    assert thread_count() == 1
-
-
-def test_the_threads_follow_tensorflows_setting():
-    program = (
-        "import tensorflow as tf; tf.config.threading.set_intra_op_parallelism_threads(1); "
-        "from tfae.kernels.threads import thread_count; print(thread_count())"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.strip() == "1"
-
-
-@pytest.mark.parametrize(
-    ("membership", "files", "cores"),
-    [
-        ("0::/\n", {}, np.inf),
-        ("0::/\n", {"cpu.max": "150000 100000"}, 2),
-        ("0::/user/job\n", {"user/cpu.max": "300000 100000", "user/job/cpu.max": "max 100000"}, 3),
-        (
-            "4:cpu,cpuacct:/job\n3:memory:/job\n",
-            {
-                "cpu,cpuacct/job/cpu.cfs_quota_us": "50000",
-                "cpu,cpuacct/job/cpu.cfs_period_us": "100000",
-                "cpu,cpuacct/cpu.cfs_quota_us": "-1",
-                "cpu,cpuacct/cpu.cfs_period_us": "100000",
-            },
-            1,
-        ),
-    ],
-    ids=["no limit", "version 2", "of a group above", "version 1"],
-)
-def test_the_threads_are_those_that_the_control_group_pays_for(membership, files, cores, tmp_path):
-    (tmp_path / "membership").write_text(membership)
-    for name, text in files.items():
-        path = tmp_path / "groups" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n")
-    assert control_group_cores(tmp_path / "groups", tmp_path / "membership") == cores
-
-
-# Inference.
-
-
-@pytest.mark.parametrize("kind", ["bytes", "floats", "scaled floats"])
-@pytest.mark.parametrize("by_kernels", [True, False])
-def test_codes_and_reconstructions_are_those_of_float64_numpy(
-    native, kind, by_kernels, monkeypatch
-):
-    if by_kernels:
-        assert load_built() is native
-    else:
-        monkeypatch.setattr("tfae.model.load_built", lambda: None)
-    scaling = Scaling()
-    if kind == "bytes":
-        rows = rows_with_zeros(301, 70, 0.5, "uint8")
-        inputs = rows / 255
-    else:
-        rows = rows_with_zeros(301, 70, 0.0, "float32")
-        inputs = rows.astype(np.float64)
-    if kind == "scaled floats":
-        scaling = Scaling("stored", np.full(70, 0.5, np.float32), np.full(70, 0.25, np.float32))
-        inputs = (inputs - 0.5) / 0.25
-    model = Autoencoder(Stack.mirrored(70, (33, 9), "tanh"), scaling)
-    kernels = [param.numpy().astype(np.float64) for param in model.params]
-    codes = np.tanh(np.tanh(inputs @ kernels[0]) @ kernels[2])
-    rebuilt = 1 / (1 + np.exp(-(np.tanh(codes @ kernels[4]) @ kernels[6])))
-    if kind == "scaled floats":
-        rebuilt = rebuilt * 0.25 + 0.5
-    np.testing.assert_allclose(model.encode(rows), codes, rtol=0, atol=RECONSTRUCTION_ATOL)
-    np.testing.assert_allclose(model.reconstruct(rows), rebuilt, rtol=0, atol=RECONSTRUCTION_ATOL)
-
-
-def test_no_rows_and_gradients_are_taken_as_tensorflow_takes_them(native):
-    model = Autoencoder(Stack.mirrored(12, (5,), "tanh"))
-    assert model.encode(np.zeros((0, 12), np.uint8)).shape == (0, 5)
-    codes = np.arange(10, dtype=np.uint8).reshape(2, 5)
-    np.testing.assert_array_equal(model.decode(codes), model.decode(codes.astype(np.float32)))
-
-    rows = tf.constant(rows_with_zeros(9, 12, 0.0, "float32"))
-
-    def gradients(reconstruct):
-        with tf.GradientTape() as tape:
-            tape.watch(rows)
-            loss = tf.reduce_sum(tf.square(reconstruct(rows)))
-        return tape.gradient(loss, [rows, *model.params])
-
-    # A function that is traced runs TensorFlow's own layers.
-    pairs = zip(
-        gradients(model.reconstruct), gradients(tf.function(model.reconstruct)), strict=True
-    )
-    for ours, theirs in pairs:
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)

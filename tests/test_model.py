@@ -4,8 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from reference import rows_with_zeros
+from tolerances import RECONSTRUCTION_ATOL
 
+from tfae.kernels.library import load_built
 from tfae.model import Autoencoder
+from tfae.scaling import Scaling
 from tfae.spec import Stack
 
 
@@ -42,3 +46,54 @@ def test_decoding_the_codes_is_reconstructing():
     codes = model.encode(rows)
     assert codes.shape == (9, 7)
     np.testing.assert_array_equal(model.decode(codes), model.reconstruct(rows))
+
+
+@pytest.mark.parametrize("kind", ["bytes", "floats", "scaled floats"])
+@pytest.mark.parametrize("by_kernels", [True, False])
+def test_codes_and_reconstructions_are_those_of_float64_numpy(
+    native, kind, by_kernels, monkeypatch
+):
+    if by_kernels:
+        assert load_built() is native
+    else:
+        monkeypatch.setattr("tfae.model.load_built", lambda: None)
+    scaling = Scaling()
+    if kind == "bytes":
+        rows = rows_with_zeros(301, 70, 0.5, "uint8")
+        inputs = rows / 255
+    else:
+        rows = rows_with_zeros(301, 70, 0.0, "float32")
+        inputs = rows.astype(np.float64)
+    if kind == "scaled floats":
+        scaling = Scaling("stored", np.full(70, 0.5, np.float32), np.full(70, 0.25, np.float32))
+        inputs = (inputs - 0.5) / 0.25
+    model = Autoencoder(Stack.mirrored(70, (33, 9), "tanh"), scaling)
+    kernels = [param.numpy().astype(np.float64) for param in model.params]
+    codes = np.tanh(np.tanh(inputs @ kernels[0]) @ kernels[2])
+    rebuilt = 1 / (1 + np.exp(-(np.tanh(codes @ kernels[4]) @ kernels[6])))
+    if kind == "scaled floats":
+        rebuilt = rebuilt * 0.25 + 0.5
+    np.testing.assert_allclose(model.encode(rows), codes, rtol=0, atol=RECONSTRUCTION_ATOL)
+    np.testing.assert_allclose(model.reconstruct(rows), rebuilt, rtol=0, atol=RECONSTRUCTION_ATOL)
+
+
+def test_no_rows_and_gradients_are_taken_as_tensorflow_takes_them(native):
+    model = Autoencoder(Stack.mirrored(12, (5,), "tanh"))
+    assert model.encode(np.zeros((0, 12), np.uint8)).shape == (0, 5)
+    codes = np.arange(10, dtype=np.uint8).reshape(2, 5)
+    np.testing.assert_array_equal(model.decode(codes), model.decode(codes.astype(np.float32)))
+
+    rows = tf.constant(rows_with_zeros(9, 12, 0.0, "float32"))
+
+    def gradients(reconstruct):
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            loss = tf.reduce_sum(tf.square(reconstruct(rows)))
+        return tape.gradient(loss, [rows, *model.params])
+
+    # A function that is traced runs TensorFlow's own layers.
+    pairs = zip(
+        gradients(model.reconstruct), gradients(tf.function(model.reconstruct)), strict=True
+    )
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)

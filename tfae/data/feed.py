@@ -52,7 +52,11 @@ class Feed:
         elements = tf.data.Dataset.range((first - 1) * self.blocks, last * self.blocks)
         make = self._order_of_epoch if self._resident else self._block
         elements = elements.map(make, num_parallel_calls=1, deterministic=True)
-        return elements.prefetch(1)
+        options = tf.data.Options()
+        # Nothing here is left to tune, and the tuner's thread may sleep on for seconds after the
+        # last element, while whoever drops the iterator waits for it.
+        options.autotune.enabled = False
+        return elements.prefetch(1).with_options(options)
 
     def _order_of_epoch(self, epoch):
         def order(epoch):

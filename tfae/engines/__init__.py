@@ -66,7 +66,7 @@ def _kernels_for(config, stack, say):
             ) from None
         return None, f"no fused kernels: {error}"
     if config.precision == "mixed_bfloat16" and not native.has_bfloat16:
-        reason = "the compiler that built the fused kernels knows no bfloat16 products"
+        reason = "the fused kernels have no bfloat16 products for this processor"
         if named:
             raise TrainingError(f"--engine fused: {reason}; use --engine xla")
         return None, reason

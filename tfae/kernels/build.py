@@ -152,11 +152,6 @@ def _lock(path):
         yield
 
 
-def has_bfloat16():
-    """Whether the processor has instructions for bfloat16 products that the kernels use."""
-    return b"avx512_bf16" in _processor()
-
-
 def _run(command):
     try:
         return subprocess.run(

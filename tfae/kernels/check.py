@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from tfae.config import LOSSES
 from tfae.kernels.build import KernelError
+from tfae.spec import ACTIVATIONS
 
 ROWS, FEATURES, CODE = 37, 50, 19  # none of them whole vectors
-RELU, SIGMOID, CROSS_ENTROPY = 0, 6, 0  # as `src/stack.h` numbers them
 # Of sums of up to 50 products in float32, and of rounded factors in bfloat16.
 RTOL = {"float32": 1e-5, "bfloat16": 2e-2}
 
@@ -33,8 +34,8 @@ def check(kernels):
             decays=[],
             params=params,
             slots=[],
-            activations=[RELU, SIGMOID],
-            loss=CROSS_ENTROPY,
+            activations=[ACTIVATIONS.index(name) for name in ("relu", "sigmoid")],
+            loss=LOSSES.index("binary_crossentropy"),
             compute=compute,
             optimizer="sgd",
             constants=[],

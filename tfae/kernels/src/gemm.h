@@ -1,6 +1,9 @@
 // Products of matrices that lie in the caches, in tiles that lie in the registers.
 #pragma once
 
+#include <array>
+#include <utility>
+
 #include "simd.h"
 
 namespace tfae {
@@ -77,26 +80,16 @@ void Tile(int depth, Strided<typename Arithmetic::Unit> a,
   }
 }
 
+// Tile<Arithmetic, R, V> for each R from 1 to kTileRows.
+template <typename Arithmetic, int V, size_t... R>
+constexpr auto Tiles(std::index_sequence<R...>) {
+  return std::array{Tile<Arithmetic, static_cast<int>(R) + 1, V>...};
+}
+
 template <typename Arithmetic, int V>
 auto TileOf(int rows) {
-  static constexpr decltype(&Tile<Arithmetic, 1, V>) kTiles[] = {
-      nullptr,
-      Tile<Arithmetic, 1, V>,
-      Tile<Arithmetic, 2, V>,
-      Tile<Arithmetic, 3, V>,
-      Tile<Arithmetic, 4, V>,
-      Tile<Arithmetic, 5, V>,
-      Tile<Arithmetic, 6, V>,
-#if defined(TFAE_AVX512) || defined(__aarch64__)
-      Tile<Arithmetic, 7, V>,
-      Tile<Arithmetic, 8, V>,
-      Tile<Arithmetic, 9, V>,
-      Tile<Arithmetic, 10, V>,
-      Tile<Arithmetic, 11, V>,
-      Tile<Arithmetic, 12, V>,
-#endif
-  };
-  return kTiles[rows];
+  static constexpr auto kTiles = Tiles<Arithmetic, V>(std::make_index_sequence<kTileRows>());
+  return kTiles[rows - 1];
 }
 
 // C[rows, vectors] = first + A[rows, depth] B[depth, vectors], as in Tile.

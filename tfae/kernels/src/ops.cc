@@ -1,7 +1,4 @@
 // The TensorFlow ops: their signatures, what they refuse, and the way into train.h.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <exception>
 #include <string>
 #include <vector>
@@ -114,19 +111,38 @@ class StackKernel : public OpKernel {
   }
 
   void Compute(OpKernelContext* context) final {
+    OpInputList params;
+    std::vector<int> widths;
+    Rows<T> rows;
+    OP_REQUIRES_OK(context, context->input_list("params", &params));
+    OP_REQUIRES_OK(context, Widths(context->input(0).shape(), params, &widths));
+    OP_REQUIRES_OK(context, GetRows(context, &rows));
     try {
-      Run(context);
+      const Stack stack(widths, activations_);
+      Parameters values(stack);
+      values.Read(Data(params, 0, params.size()));
+      Run(context, {params, rows, context->input(0).dim_size(0), stack, values});
     } catch (const std::exception& error) {  // of memory or threads there were not enough
       context->SetStatus(tensorflow::errors::ResourceExhausted(this->name(), ": ", error.what()));
     }
   }
 
  protected:
-  virtual void Run(OpKernelContext* context) = 0;
+  // What every op is given.
+  struct Inputs {
+    const OpInputList& params;
+    const Rows<T>& rows;
+    const int64_t row_count;
+    const Stack& stack;
+    Parameters& values;  // params, as the stack has them
+  };
+
+  virtual void Run(OpKernelContext* context, const Inputs& inputs) = 0;
 
   void GetLossAndCompute(OpKernelConstruction* context) {
     if (!context->status().ok()) return;  // OP_REQUIRES ended only the constructor that it stands in
     OP_REQUIRES_OK(context, context->GetAttr("compute", &compute_));
+    has_loss_ = true;
     int loss;
     OP_REQUIRES_OK(context, context->GetAttr("loss", &loss));
     OP_REQUIRES(context, 0 <= loss && loss <= static_cast<int>(Loss::kHuber),
@@ -137,11 +153,11 @@ class StackKernel : public OpKernel {
                 InvalidArgument("binary cross-entropy needs a sigmoid output"));
   }
 
-  // The widths of a stack that takes rows of this shape and, where a loss is asked for, gives such
-  // rows, of which there is one at least.
-  Status Widths(const TensorShape& rows, const OpInputList& params, bool has_loss,
+  // The widths of a stack that takes rows of this shape and, where there is a loss, gives such rows,
+  // of which there is one at least.
+  Status Widths(const TensorShape& rows, const OpInputList& params,
                 std::vector<int>* widths) const {
-    if (rows.dims() != 2 || rows.dim_size(1) < 1 || (has_loss && rows.dim_size(0) < 1)) {
+    if (rows.dims() != 2 || rows.dim_size(1) < 1 || (has_loss_ && rows.dim_size(0) < 1)) {
       return InvalidArgument("rows must be a matrix with rows and columns, got ",
                              rows.DebugString());
     }
@@ -159,7 +175,7 @@ class StackKernel : public OpKernel {
       }
       widths->push_back(static_cast<int>(bias.dim_size(0)));
     }
-    if (has_loss && widths->back() != widths->front()) {
+    if (has_loss_ && widths->back() != widths->front()) {
       return InvalidArgument("the stack takes ", widths->front(), " columns and gives ",
                              widths->back());
     }
@@ -210,6 +226,7 @@ class StackKernel : public OpKernel {
   }
 
   std::vector<Activation> activations_;
+  bool has_loss_ = false;
   Loss loss_ = Loss::kMse;
   std::string compute_ = "float32";
   int threads_;
@@ -235,21 +252,15 @@ class TrainEpochOp : public StackKernel<T> {
                                 constants_.size()));
   }
 
-  void Run(OpKernelContext* context) override {
-    OpInputList params, slots;
+  void Run(OpKernelContext* context, const typename StackKernel<T>::Inputs& inputs) override {
+    OpInputList slots;
     const Tensor *order, *rates, *decays;
-    OP_REQUIRES_OK(context, context->input_list("params", &params));
     OP_REQUIRES_OK(context, context->input_list("slots", &slots));
     OP_REQUIRES_OK(context, context->input("order", &order));
     OP_REQUIRES_OK(context, context->input("rates", &rates));
     OP_REQUIRES_OK(context, context->input("decays", &decays));
-    const Tensor& row_tensor = context->input(0);
-    std::vector<int> widths;
-    OP_REQUIRES_OK(context, this->Widths(row_tensor.shape(), params, true, &widths));
-    Rows<T> rows;
-    OP_REQUIRES_OK(context, this->GetRows(context, &rows));
-
-    const int64_t row_count = row_tensor.dim_size(0), count = order->NumElements();
+    const OpInputList& params = inputs.params;
+    const int64_t row_count = inputs.row_count, count = order->NumElements();
     OP_REQUIRES(context, order->dims() == 1 && count > 0,
                 InvalidArgument("order must be a list, got ", order->shape().DebugString()));
     const int32_t* indices = order->flat<int32_t>().data();
@@ -270,12 +281,9 @@ class TrainEpochOp : public StackKernel<T> {
                   InvalidArgument("slot ", s, " has the shape ", slots[s].shape().DebugString()));
     }
 
-    const Stack stack(widths, this->activations_);
-    Parameters values(stack);
-    values.Read(this->Data(params, 0, params.size()));
     std::vector<Parameters> kept;
     for (int kind = 0; kind < slots_wanted_; ++kind) {
-      kept.emplace_back(stack);
+      kept.emplace_back(inputs.stack);
       kept.back().Read(this->Data(slots, kind * params.size(), params.size()));
     }
     const Schedule schedule{rates->flat<float>().data(),
@@ -286,8 +294,8 @@ class TrainEpochOp : public StackKernel<T> {
       WithOptimizer(optimizer_, [&](auto tag) {
         using Optimizer = typename decltype(tag)::type;
         Trainer<T, decltype(arithmetic), Optimizer> trainer(
-            stack, this->loss_, Optimizer::From(constants_), schedule, rows, row_count, indices,
-            count, this->threads_, values, kept);
+            inputs.stack, this->loss_, Optimizer::From(constants_), schedule, inputs.rows,
+            row_count, indices, count, this->threads_, inputs.values, kept);
         loss = trainer.Epoch();
       });
     }));
@@ -295,7 +303,7 @@ class TrainEpochOp : public StackKernel<T> {
     OpOutputList new_params, new_slots;
     OP_REQUIRES_OK(context, context->output_list("new_params", &new_params));
     OP_REQUIRES_OK(context, context->output_list("new_slots", &new_slots));
-    OP_REQUIRES_OK(context, Write(values, params, 0, &new_params));
+    OP_REQUIRES_OK(context, Write(inputs.values, params, 0, &new_params));
     for (int kind = 0; kind < slots_wanted_; ++kind) {
       OP_REQUIRES_OK(context, Write(kept[kind], params, kind * params.size(), &new_slots));
     }
@@ -331,59 +339,28 @@ class EvaluateOp : public StackKernel<T> {
     this->GetLossAndCompute(context);
   }
 
-  void Run(OpKernelContext* context) override {
-    OpInputList params;
-    OP_REQUIRES_OK(context, context->input_list("params", &params));
-    const Tensor& row_tensor = context->input(0);
-    std::vector<int> widths;
-    OP_REQUIRES_OK(context, this->Widths(row_tensor.shape(), params, true, &widths));
-    Rows<T> rows;
-    OP_REQUIRES_OK(context, this->GetRows(context, &rows));
-    const Stack stack(widths, this->activations_);
-    Parameters values(stack);
-    values.Read(this->Data(params, 0, params.size()));
+  void Run(OpKernelContext* context, const typename StackKernel<T>::Inputs& inputs) override {
     Tensor* loss;
     OP_REQUIRES_OK(context, context->allocate_output("mean_loss", TensorShape({}), &loss));
     OP_REQUIRES_OK(context, this->WithArithmetic([&](auto arithmetic) {
       loss->scalar<float>()() = static_cast<float>(Evaluate<T, decltype(arithmetic)>(
-          stack, this->loss_, rows, row_tensor.dim_size(0), this->threads_, values));
+          inputs.stack, this->loss_, inputs.rows, inputs.row_count, this->threads_,
+          inputs.values));
     }));
   }
 };
-
-// Asks for huge pages, where the system has them: to hand out fresh memory 4 KB at a time takes as
-// long as to compute what goes there.
-float* InHugePages(float* data, size_t bytes) {
-#ifdef MADV_HUGEPAGE
-  const uintptr_t page = sysconf(_SC_PAGESIZE), begin = reinterpret_cast<uintptr_t>(data);
-  const uintptr_t first = (begin + page - 1) / page * page, end = (begin + bytes) / page * page;
-  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
-#endif
-  return data;
-}
 
 template <typename T>
 class LayersOp : public StackKernel<T> {
  public:
   using StackKernel<T>::StackKernel;
 
-  void Run(OpKernelContext* context) override {
-    OpInputList params;
-    OP_REQUIRES_OK(context, context->input_list("params", &params));
-    const Tensor& row_tensor = context->input(0);
-    std::vector<int> widths;
-    OP_REQUIRES_OK(context, this->Widths(row_tensor.shape(), params, false, &widths));
-    Rows<T> rows;
-    OP_REQUIRES_OK(context, this->GetRows(context, &rows));
-    const Stack stack(widths, this->activations_);
-    Parameters values(stack);
-    values.Read(this->Data(params, 0, params.size()));
+  void Run(OpKernelContext* context, const typename StackKernel<T>::Inputs& inputs) override {
+    const TensorShape shape({inputs.row_count, inputs.stack.layers.back().outputs});
     Tensor* output;
-    OP_REQUIRES_OK(context, context->allocate_output(
-                                "values", TensorShape({row_tensor.dim_size(0), widths.back()}),
-                                &output));
-    Forward(stack, rows, row_tensor.dim_size(0), this->threads_, values,
-            InHugePages(output->flat<float>().data(), output->TotalBytes()));
+    OP_REQUIRES_OK(context, context->allocate_output("values", shape, &output));
+    Forward(inputs.stack, inputs.rows, inputs.row_count, this->threads_, inputs.values,
+            output->flat<float>().data());
   }
 };
 

@@ -14,6 +14,31 @@ class Operand;
 template <typename Arithmetic>
 class Weights;
 
+// What both kinds have in common: the transposed kernels, but for the first layer's.
+template <typename Arithmetic>
+class TransposedWeights {
+ public:
+  using Unit = typename Arithmetic::Unit;
+
+  TransposedWeights(const Stack& stack, const float* parameters, bool trains)
+      : stack_(stack), parameters_(parameters) {
+    for (const Layer& layer : stack.layers) {
+      const bool needed = trains && &layer != &stack.layers.front();
+      const size_t rows = layer.stride / Arithmetic::kDepth;
+      stride_.push_back(Stride(layer.inputs));
+      transposed_.emplace_back(needed ? rows * stride_.back() : 0);
+    }
+  }
+
+  RowMajor<const Unit> Transposed(size_t l) const { return {transposed_[l], stride_[l]}; }
+
+ protected:
+  const Stack& stack_;
+  const float* parameters_;
+  std::vector<int> stride_;
+  std::vector<Array<Unit>> transposed_;
+};
+
 template <>
 class Operand<Float32> {
  public:
@@ -32,15 +57,10 @@ class Operand<Float32> {
 };
 
 template <>
-class Weights<Float32> {
+class Weights<Float32> : public TransposedWeights<Float32> {
  public:
   Weights(const Stack& stack, const float* parameters, bool trains)
-      : stack_(stack), parameters_(parameters) {
-    for (const Layer& layer : stack.layers) {
-      const bool needed = trains && &layer != &stack.layers.front();
-      stride_.push_back(Stride(layer.inputs));
-      transposed_.emplace_back(needed ? static_cast<size_t>(layer.stride) * stride_.back() : 0);
-    }
+      : TransposedWeights(stack, parameters, trains) {
     for (size_t l = 0; l < stack_.layers.size(); ++l) Update(l, {0, stack_.layers[l].inputs});
   }
 
@@ -48,7 +68,6 @@ class Weights<Float32> {
     const Layer& layer = stack_.layers[l];
     return {parameters_ + layer.kernel, layer.stride};
   }
-  RowMajor<const float> Transposed(size_t l) const { return {transposed_[l], stride_[l]}; }
 
   // Follows a change in some rows of a layer's kernel; the bias may be the last.
   void Update(size_t l, Range rows) {
@@ -63,12 +82,6 @@ class Weights<Float32> {
       }
     }
   }
-
- private:
-  const Stack& stack_;
-  const float* parameters_;
-  std::vector<int> stride_;
-  std::vector<Floats> transposed_;
 };
 
 #ifdef TFAE_BFLOAT16
@@ -106,15 +119,12 @@ class Operand<BFloat16> {
 };
 
 template <>
-class Weights<BFloat16> {
+class Weights<BFloat16> : public TransposedWeights<BFloat16> {
  public:
   Weights(const Stack& stack, const float* parameters, bool trains)
-      : stack_(stack), parameters_(parameters) {
+      : TransposedWeights(stack, parameters, trains) {
     for (const Layer& layer : stack.layers) {
-      const bool needed = trains && &layer != &stack.layers.front();
-      stride_.push_back(Stride(layer.inputs));
       straight_.emplace_back(static_cast<size_t>(layer.inputs + 1) / 2 * layer.stride);
-      transposed_.emplace_back(needed ? static_cast<size_t>(layer.stride) / 2 * stride_.back() : 0);
     }
     for (size_t l = 0; l < stack_.layers.size(); ++l) Update(l, {0, stack_.layers[l].inputs});
   }
@@ -122,7 +132,6 @@ class Weights<BFloat16> {
   RowMajor<const Pair> Straight(size_t l) const {
     return {straight_[l].data(), stack_.layers[l].stride};
   }
-  RowMajor<const Pair> Transposed(size_t l) const { return {transposed_[l].data(), stride_[l]}; }
 
   // Follows a change in some rows of a layer's kernel, the first one even; the bias may be the last.
   void Update(size_t l, Range rows) {
@@ -149,10 +158,7 @@ class Weights<BFloat16> {
   }
 
  private:
-  const Stack& stack_;
-  const float* parameters_;
-  std::vector<int> stride_;
-  std::vector<Array<Pair>> straight_, transposed_;
+  std::vector<Array<Pair>> straight_;
 };
 #endif
 
