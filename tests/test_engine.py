@@ -113,5 +113,5 @@ def test_auto_takes_the_fused_engine_where_it_is_faster(native):
     name, reason = chosen(784, precision="mixed_float16")
     assert name == "xla"
     assert "not in float16" in reason
-    with pytest.raises(ConfigError, match="--engine fused does not take this run"):
+    with pytest.raises(ConfigError, match="engine fused does not take this run"):
         chosen(784, precision="mixed_float16", engine="fused")

@@ -89,7 +89,7 @@ def test_a_run_goes_on_without_kernels_unless_they_were_asked_for(
     assert engine.name == "xla"
     assert why.startswith("no fused kernels: ")
     assert reason in why
-    with pytest.raises(TrainingError, match="--engine xla needs no compiler"):
+    with pytest.raises(TrainingError, match="engine xla needs no compiler"):
         make_engine(TrainConfig(engine="fused"), model, 10)
 
 

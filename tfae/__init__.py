@@ -12,7 +12,10 @@ _PUBLIC = {
     "Autoencoder": "tfae.model",
     "Stack": "tfae.spec",
     "TrainConfig": "tfae.config",
+    "evaluate": "tfae.keras_bridge",
+    "fit": "tfae.keras_bridge",
     "load": "tfae.artifact",
+    "predict": "tfae.keras_bridge",
 }
 
 __all__ = [*_PUBLIC, "__version__"]

@@ -67,23 +67,38 @@ class Autoencoder(tf.Module):
         seed: Of the initial weights: Glorot uniform (Glorot and Bengio, 2010) and zero biases, to
             the bit those of the same Keras layers after `keras.utils.set_random_seed(seed)`.
         initial_bias: Of the hidden layers, in place of zero.
+        params: The variables to use in place of fresh ones: kernel and bias of each layer in turn.
     """
 
-    def __init__(self, stack, scaling=None, seed=0, initial_bias=0.0):
+    def __init__(self, stack, scaling=None, seed=0, initial_bias=0.0, params=None):
         super().__init__(name="autoencoder")
         self.stack = stack
         self.scaling = scaling or Scaling()
-        self.params = []
-        seeds = random.Random(seed)  # a seed a kernel, drawn as Keras draws them
-        last = len(stack.layer_shapes) - 1
-        for layer, (inputs, outputs) in enumerate(stack.layer_shapes):
-            limit = (6.0 / (inputs + outputs)) ** 0.5
-            kernel = tf.random.stateless_uniform(
-                (inputs, outputs), (seeds.randint(1, 10**9), 0), minval=-limit, maxval=limit
-            )
-            self.params.append(tf.Variable(kernel, name=f"kernel_{layer}"))
-            bias = tf.fill((outputs,), 0.0 if layer == last else initial_bias)
-            self.params.append(tf.Variable(bias, name=f"bias_{layer}"))
+        self.params = params or _initial_params(stack, seed, initial_bias)
+
+    @classmethod
+    def from_keras(cls, model):
+        """The `Autoencoder` with the layers and a copy of the weights of a Keras model.
+
+        Args:
+            model: Sequential, Functional or nested, of two Dense layers or more.
+
+        Raises:
+            ValueError: It has a layer that is none of a dense autoencoder's; the message names it.
+        """
+        from tfae.keras_bridge import from_keras
+
+        return from_keras(model)
+
+    def to_keras(self):
+        """The `keras.Sequential` that rebuilds float rows [N, D] as `reconstruct` does.
+
+        Images go in and come out as 0 to 1, tables in their own units. It has a copy of the
+        weights.
+        """
+        from tfae.keras_bridge import to_keras
+
+        return to_keras(self)
 
     def encode(self, rows):
         """Codes [N, Z] float32 of rows [N, D], or of images [N, h, w] or [N, h, w, c].
@@ -133,6 +148,21 @@ class Autoencoder(tf.Module):
         activations = self.stack.activations[first:last]
         params = self.params[2 * first : 2 * last]
         return activate(activations[-1], dense_stack(params, inputs, activations))
+
+
+def _initial_params(stack, seed, initial_bias):
+    params = []
+    seeds = random.Random(seed)  # a seed a kernel, drawn as Keras draws them
+    last = len(stack.layer_shapes) - 1
+    for layer, (inputs, outputs) in enumerate(stack.layer_shapes):
+        limit = (6.0 / (inputs + outputs)) ** 0.5
+        kernel = tf.random.stateless_uniform(
+            (inputs, outputs), (seeds.randint(1, 10**9), 0), minval=-limit, maxval=limit
+        )
+        params.append(tf.Variable(kernel, name=f"kernel_{layer}"))
+        bias = tf.fill((outputs,), 0.0 if layer == last else initial_bias)
+        params.append(tf.Variable(bias, name=f"bias_{layer}"))
+    return params
 
 
 def _native():

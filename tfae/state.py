@@ -29,14 +29,16 @@ class TrainState(tf.Module):
     Args:
         model: The `Autoencoder`, whose parameters are trained in place.
         optimizer: An optimizer of `tfae.optimizers`.
+        slots: For each parameter a list of variables, to be used in place of zeros.
+        step: An int64 variable, to be used in place of one that begins at zero.
     """
 
-    def __init__(self, model, optimizer):
+    def __init__(self, model, optimizer, slots=None, step=None):
         super().__init__(name="state")
-        zeros = [[tf.zeros_like(p) for _ in range(optimizer.slot_count)] for p in model.params]
+        kinds = range(optimizer.slot_count)
         self.params = model.params
-        self.slots = [[tf.Variable(slot) for slot in slots] for slots in zeros]
-        self.step = tf.Variable(0, dtype=tf.int64)
+        self.slots = slots or [[tf.Variable(tf.zeros_like(p)) for _ in kinds] for p in model.params]
+        self.step = tf.Variable(0, dtype=tf.int64) if step is None else step
         self.loss_scale = [tf.Variable(value) for value in initial_loss_scale()]
 
     def read(self):

@@ -181,4 +181,5 @@ ENTRIES = (
         OURS,
         options={"engine": "fused", "threads": 1},
     ),
+    Entry("tfae.fit of the Keras model", "auto", f"{_HERE}.keras_fit:TfaeFit"),
 )

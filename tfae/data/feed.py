@@ -49,21 +49,11 @@ class Feed:
         Returns:
             A tf.data.Dataset: rows [n, D] in their own dtype and a permutation [n] int32.
         """
-        elements = tf.data.Dataset.range((first - 1) * self.blocks, last * self.blocks)
-        make = self._order_of_epoch if self._resident else self._block
-        elements = elements.map(make, num_parallel_calls=1, deterministic=True)
-        options = tf.data.Options()
-        # Nothing here is left to tune, and the tuner's thread may sleep on for seconds after the
-        # last element, while whoever drops the iterator waits for it.
-        options.autotune.enabled = False
-        return elements.prefetch(1).with_options(options)
-
-    def _order_of_epoch(self, epoch):
-        def order(epoch):
-            return self._permutation(self.row_count, epoch, 0)
-
-        order = tf.numpy_function(order, [epoch], tf.int32)
-        return self.rows, tf.ensure_shape(order, (self.row_count,))
+        if self._resident:
+            made = orders(self.row_count, self._seed, first, last)
+            return made.map(lambda order: (self.rows, order))
+        blocks = tf.data.Dataset.range((first - 1) * self.blocks, last * self.blocks)
+        return _ahead(blocks, self._block)
 
     def _block(self, index):
         def block(index):
@@ -75,12 +65,39 @@ class Feed:
             else:
                 start = self._block_rows * int(position)
             rows = self.rows[start : start + self._block_rows]
-            return rows, self._permutation(len(rows), epoch, position)
+            return rows, _permutation(len(rows), self._seed, epoch, position)
 
         return tf.numpy_function(block, [index], (self._dtype, tf.int32))
 
-    def _permutation(self, count, *counters):
-        """[count] int32; numpy's takes a tenth of the time of TensorFlow's stateless shuffle."""
-        order = np.arange(count, dtype=np.int32)
-        generator(self._seed, "order", *map(int, counters)).shuffle(order)
-        return order
+
+def orders(row_count, seed, first, last):
+    """The orders of epochs `first` to `last` over resident rows, counted from 1, inclusive.
+
+    Returns:
+        A tf.data.Dataset of permutations [N] int32.
+    """
+
+    def order(epoch):
+        made = tf.numpy_function(
+            lambda epoch: _permutation(row_count, seed, epoch, 0), [epoch], tf.int32
+        )
+        return tf.ensure_shape(made, (row_count,))
+
+    return _ahead(tf.data.Dataset.range(first - 1, last), order)
+
+
+def _ahead(elements, make):
+    """What `make` makes of the elements, one ahead of where it is read."""
+    made = elements.map(make, num_parallel_calls=1, deterministic=True).prefetch(1)
+    options = tf.data.Options()
+    # Nothing here is left to tune, and the tuner's thread may sleep on for seconds after the last
+    # element, while whoever drops the iterator waits for it.
+    options.autotune.enabled = False
+    return made.with_options(options)
+
+
+def _permutation(count, seed, *counters):
+    """[count] int32; numpy's takes a tenth of the time of TensorFlow's stateless shuffle."""
+    order = np.arange(count, dtype=np.int32)
+    generator(seed, "order", *map(int, counters)).shuffle(order)
+    return order

@@ -17,6 +17,7 @@ class Engine:
         precision: A `tfae.precision.Precision`.
         weight_decay: Decoupled, 0 for none.
         clip_norm: The gradients' largest global norm, 0 for no limit.
+        state: The `TrainState` to go on from, of the same model; None for a fresh one.
 
     Attributes:
         name: As `--engine` has it.
@@ -40,9 +41,10 @@ class Engine:
         precision,
         weight_decay=0.0,
         clip_norm=0.0,
+        state=None,
     ):
         self.model = model
-        self.state = TrainState(model, optimizer)
+        self.state = state or TrainState(model, optimizer)
         self._loss = loss
         self._optimizer = optimizer
         self._schedule = schedule

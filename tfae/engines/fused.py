@@ -33,9 +33,9 @@ class FusedEngine(Engine):
         self.facts = {"threads": self._threads, "simd": native.simd}
 
     @staticmethod
-    def refusal(config):
-        """Why the kernels do not compute such a run, or None."""
-        if config.precision == "mixed_float16":
+    def refusal(precision):
+        """Why the kernels do not compute a run in that precision, or None."""
+        if precision == "mixed_float16":
             return "the fused kernels compute in float32 or bfloat16, not in float16"
         if tf.config.list_physical_devices("GPU"):
             return "the fused kernels run on the CPU, and there is a GPU"

@@ -1,11 +1,13 @@
-"""Keras models out and in; the only room that imports keras."""
+"""`Autoencoder`s as Keras models and back."""
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from tfae.keras_bridge.layers import NotPlain, dense_stack
 from tfae.model import Autoencoder
 from tfae.scaling import Scaling
-from tfae.spec import ACTIVATIONS, Stack
+from tfae.spec import Stack
 
 CODE_NAME = "code"
 SCALING_NAMES = ("center", "scale", "unscale")
@@ -45,41 +47,53 @@ def to_keras(model):
     return twin
 
 
-def from_keras(twin):
-    """The `Autoencoder` with the layers, weights and scaling of a model made by `to_keras`.
+def from_keras(model):
+    """The `Autoencoder` with the layers, a copy of the weights, and the scaling of a Keras model.
+
+    Args:
+        model: One that `to_keras` made, or a Sequential, Functional or nested one of Dense layers.
 
     Raises:
-        ValueError: A layer is none that `to_keras` makes; the message names it.
+        ValueError: A layer is none of a dense autoencoder's; the message names it.
     """
-    scaling, dense = Scaling(), []
-    for layer in twin.layers:
-        if isinstance(layer, keras.layers.Dense):
-            dense.append(layer)
-        elif isinstance(layer, keras.layers.Rescaling) and layer.name in SCALING_NAMES:
-            if layer.name == "unscale":
-                center, width = np.float32(layer.offset), np.float32(layer.scale)
-                scaling = Scaling("stored", center, width)
-        else:
-            raise ValueError(
-                f"layer {layer.name!r} is a {type(layer).__name__}; only Dense layers, with the "
-                "Rescaling of a table around them, can be taken"
-            )
-    activations = tuple(keras.activations.serialize(layer.activation) for layer in dense)
-    unknown = [name for name in activations if name not in ACTIVATIONS]
-    if len(dense) < 2 or unknown or any(layer.bias is None for layer in dense):
-        raise ValueError(
-            "an autoencoder has two Dense layers or more, each with a bias and an activation of "
-            + ", ".join(ACTIVATIONS)
+    scaling = _scaling_of(model)
+    if scaling.center is not None:
+        model = keras.Sequential(
+            [keras.Input(model.input_shape[1:])]
+            + [layer for layer in model.layers if layer.name not in SCALING_NAMES]
         )
+    try:
+        dense, activations, _ = dense_stack(model, inference=True)
+    except NotPlain as error:
+        raise ValueError(
+            f"{error}; an Autoencoder is Dense layers in a row, each with a bias"
+        ) from None
+    if len(dense) < 2:
+        raise ValueError("an Autoencoder has two Dense layers or more, and this model has one")
+    variables = [variable for layer in dense for variable in (layer.kernel, layer.bias)]
+    params = [tf.Variable(variable.value) for variable in variables]
+    return Autoencoder(stack_of(dense, activations), scaling, params=params)
+
+
+def stack_of(dense, activations):
+    """The `Stack` of Dense layers; the code is the layer of that name, or else the narrowest."""
     widths = (dense[0].kernel.shape[0], *(layer.units for layer in dense))
-    names = [layer.name for layer in dense]
+    names = [layer.name for layer in dense[:-1]]
     narrowest = int(np.argmin(widths[1:-1]))
     code_layer = (names.index(CODE_NAME) if CODE_NAME in names else narrowest) + 1
-    model = Autoencoder(Stack(widths, activations, code_layer), scaling)
-    weights = [weight for layer in dense for weight in (layer.kernel, layer.bias)]
-    for param, weight in zip(model.params, weights, strict=True):
-        param.assign(weight)
-    return model
+    return Stack(widths, tuple(activations), code_layer)
+
+
+def load_keras(path):
+    """The `Autoencoder` of a .keras file. Raises what Keras does, and what `from_keras` does."""
+    return from_keras(keras.saving.load_model(path, compile=False))
+
+
+def _scaling_of(model):
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Rescaling) and layer.name == "unscale":
+            return Scaling("stored", np.float32(layer.offset), np.float32(layer.scale))
+    return Scaling()
 
 
 def _layer_name(stack, number):
@@ -91,8 +105,3 @@ def _layer_name(stack, number):
     return (
         f"encoder_{number}" if number < stack.code_layer else f"decoder_{number - stack.code_layer}"
     )
-
-
-def load_keras(path):
-    """The `Autoencoder` of a .keras file. Raises what Keras does, and what `from_keras` does."""
-    return from_keras(keras.saving.load_model(path, compile=False))

@@ -1,0 +1,391 @@
+"""`tfae.fit` against `model.fit`: the same compiled model through both, and what Keras makes of it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tolerances import EPOCH_LOSS_RTOL, EPOCHS_WEIGHT_ATOL, RECONSTRUCTION_ATOL
+
+import tfae
+
+FEATURES, BATCH = 36, 64
+
+
+def sequential(hidden=(8,), output="sigmoid", **code):
+    """Dense layers in a row; `code` are settings of the first."""
+    layers = [keras.layers.Dense(hidden[0], "relu", **code)]
+    layers += [keras.layers.Dense(width, "relu") for width in (*hidden[1:], *hidden[-2::-1])]
+    return keras.Sequential(
+        [keras.Input((FEATURES,)), *layers, keras.layers.Dense(FEATURES, output)]
+    )
+
+
+def functional():
+    """The same by calls."""
+    rows = keras.Input((FEATURES,))
+    codes = keras.layers.Dense(8, "relu")(rows)
+    return keras.Model(rows, keras.layers.Dense(FEATURES, "sigmoid")(codes))
+
+
+def nested():
+    """An encoder and a decoder, models themselves, chained."""
+    rows, codes = keras.Input((FEATURES,)), keras.Input((8,))
+    encoder = keras.Model(rows, keras.layers.Dense(8, "relu")(rows))
+    decoder = keras.Model(codes, keras.layers.Dense(FEATURES, "sigmoid")(codes))
+    return keras.Model(rows, decoder(encoder(rows)))
+
+
+def images():
+    """Of images [6, 6], the activations in layers of their own."""
+    return keras.Sequential(
+        [
+            keras.Input((6, 6)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8),
+            keras.layers.ReLU(),
+            keras.layers.Dense(FEATURES),
+            keras.layers.Activation("sigmoid"),
+            keras.layers.Reshape((6, 6)),
+        ]
+    )
+
+
+def normalised():
+    """With layers whose variables are no weights of a Dense layer."""
+    return keras.Sequential(
+        [
+            keras.Input((FEATURES,)),
+            keras.layers.Rescaling(2.0, -1.0),
+            keras.layers.Dense(8, use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.LeakyReLU(),
+            keras.layers.Dense(FEATURES),
+        ]
+    )
+
+
+def compiled(build, optimizer=None, loss="mse", **settings):
+    """A model with weights that follow from a seed, compiled."""
+    keras.utils.set_random_seed(1)
+    model = build()
+    model.compile(optimizer() if optimizer else keras.optimizers.Adam(), loss, **settings)
+    return model
+
+
+@pytest.fixture
+def rows(byte_rows):
+    """Images / 255 [600, 36]: nine batches and a short one."""
+    return byte_rows / np.float32(255)
+
+
+o, s = keras.optimizers, keras.optimizers.schedules
+FUSED = {
+    "sequential": {"build": sequential},
+    "functional": {"build": functional},
+    "nested": {"build": nested},
+    "images": {"build": images},
+    "deep": {"build": lambda: sequential((16, 8, 4), "linear")},
+    "adadelta": {"optimizer": lambda: o.Adadelta(1.0)},
+    "adam": {"optimizer": lambda: o.Adam(0.01, 0.8, 0.99, 1e-4)},
+    "adamw": {"optimizer": lambda: o.AdamW(weight_decay=0.01)},
+    "sgd": {"optimizer": lambda: o.SGD(0.1)},
+    "momentum": {"optimizer": lambda: o.SGD(0.1, 0.9, nesterov=True)},
+    "clipped": {"optimizer": lambda: o.Adam(global_clipnorm=0.01)},
+    "cosine": {
+        "optimizer": lambda: o.Adam(s.CosineDecay(0.0, 30, warmup_target=0.01, warmup_steps=10))
+    },
+    "steps": {"optimizer": lambda: o.SGD(s.PiecewiseConstantDecay([7, 20], [0.3, 0.1, 0.03]))},
+    "cross-entropy": {"loss": "binary_crossentropy"},
+    "cross-entropy object": {"loss": keras.losses.BinaryCrossentropy()},
+    "mae": {"loss": "mae"},
+    "huber": {"loss": keras.losses.Huber()},
+}
+XLA = {
+    "rmsprop": {"optimizer": lambda: o.RMSprop()},
+    "averaged": {"optimizer": lambda: o.Adam(amsgrad=True, use_ema=True, clipnorm=0.1)},
+    "logits": {
+        "build": lambda: sequential(output="linear"),
+        "loss": keras.losses.BinaryCrossentropy(from_logits=True),
+    },
+    "smoothed": {"loss": keras.losses.BinaryCrossentropy(label_smoothing=0.1)},
+    "logcosh": {"loss": "log_cosh"},
+    "metrics": {"metrics": ["mse", "mae", "binary_accuracy"]},
+    "regularizers": {
+        "build": lambda: sequential(
+            kernel_regularizer=keras.regularizers.L2(1e-3),
+            bias_regularizer=keras.regularizers.L1(1e-3),
+            activity_regularizer=keras.regularizers.L1(1e-4),
+        )
+    },
+    "normalised": {"build": normalised},
+    "frozen": {"build": lambda: sequential((16, 8), trainable=False)},
+}
+
+
+def train_both(settings, x, y=None, **options):
+    """The same model through Keras and through tfae: their histories are held to be equal."""
+    ours, theirs = compiled(**settings), compiled(**settings)
+    options = {"batch_size": BATCH, "epochs": 3, "shuffle": False, "verbose": 0, **options}
+    expected = theirs.fit(x, x if y is None else y, **options)
+    history = tfae.fit(ours, x, y, **options)
+    same_histories(history, expected)
+    return ours, theirs, history.params["engine"]
+
+
+def same_histories(history, expected):
+    """Every number of every epoch."""
+    assert history.epoch == expected.epoch
+    assert list(history.history) == list(expected.history)
+    for name, values in expected.history.items():
+        assert history.history[name] == pytest.approx(values, rel=EPOCH_LOSS_RTOL), name
+
+
+def same_weights(ours, theirs):
+    """Weights, and what the optimizer keeps of every step."""
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=EPOCHS_WEIGHT_ATOL)
+    assert int(ours.optimizer.iterations) == int(theirs.optimizer.iterations)
+
+
+def go_on_with_keras(ours, theirs, x, y=None):
+    """One more epoch by Keras: still equal, which proves that the slots came back."""
+    histories = [
+        model.fit(x, x if y is None else y, batch_size=BATCH, shuffle=False, verbose=0)
+        for model in (ours, theirs)
+    ]
+    same_histories(*histories)
+    same_weights(ours, theirs)
+
+
+@pytest.mark.parametrize("name", [*FUSED, *XLA])
+def test_histories_and_weights_are_keras_own(native, name, rows):
+    settings = {"build": sequential, **(FUSED.get(name) or XLA[name])}
+    x = rows.reshape(-1, 6, 6) if name == "images" else rows
+    ours, theirs, engine = train_both(settings, x, validation_split=0.2)
+    assert engine == ("fused" if name in FUSED else "xla")
+    same_weights(ours, theirs)
+    go_on_with_keras(ours, theirs, x)
+
+
+@pytest.mark.parametrize("kind", ["noisy", "weighted", "validated", "validated otherwise"])
+def test_targets_weights_and_validation_data_are_keras_own(native, kind, rows):
+    rng = np.random.default_rng(0)
+    noisy = np.clip(rows + rng.normal(0, 0.1, rows.shape), 0, 1)  # float64, as numpy has it
+    x, y, options = rows, None, {}
+    if kind == "noisy":
+        x, y = noisy, rows
+        options = {"validation_data": (noisy[:100], rows[:100]), "validation_freq": 2}
+    elif kind == "weighted":
+        options = {"sample_weight": rng.random(600), "validation_split": 0.1}
+    elif kind == "validated":
+        options = {"validation_data": (rows[:100], rows[:100])}
+    else:
+        options = {"validation_data": (noisy[:100], rows[:100], rng.random(100))}
+    settings = {"build": sequential, "loss": "binary_crossentropy"}
+    ours, theirs, engine = train_both(settings, x, y, **options)
+    assert engine == ("fused" if kind.startswith("validated") else "xla")
+    same_weights(ours, theirs)
+    go_on_with_keras(ours, theirs, x, y)
+
+
+def test_one_epoch_is_one_trace(native, rows):
+    """Every epoch and every later call runs what the first one made."""
+    model = compiled(sequential, metrics=["mae"])
+    for _ in range(2):
+        tfae.fit(model, rows, batch_size=BATCH, epochs=2, verbose=0)
+    (runner,) = model._tfae_kept.runners.values()
+    assert runner._train.experimental_get_tracing_count() == 1
+
+
+def test_what_works_in_training_only_is_at_work(rows):
+    """Dropout and noise, other ones every epoch, make the training loss and not the validation's."""
+
+    def noisy():
+        layers = [keras.layers.GaussianNoise(1.0), *sequential((32,)).layers]
+        layers.insert(2, keras.layers.Dropout(0.5))
+        return keras.Sequential([keras.Input((FEATURES,)), *layers])
+
+    model = compiled(noisy, lambda: o.SGD(1e-30))  # learns nothing: the weights stay what they are
+    history = tfae.fit(model, rows, validation_data=rows, epochs=3, batch_size=BATCH, verbose=0)
+    losses, val_losses = history.history["loss"], history.history["val_loss"]
+    assert history.params["engine"] == "xla"
+    assert len(set(losses)) == 3
+    assert val_losses == [pytest.approx(model.evaluate(rows, rows, verbose=0))] * 3
+    assert min(losses) > 1.01 * val_losses[0]
+
+
+def test_seeds_decide_the_orders(native, rows):
+    def losses(seed=None, **options):
+        model = compiled(sequential)
+        options = {"epochs": 2, "verbose": 0, "seed": seed, **options}
+        return tfae.fit(model, rows, **options).history["loss"]
+
+    assert losses() == losses()  # `compiled` sets Keras' seed, which seeds Python's random
+    assert losses(1) == losses(1) != losses(2)
+    assert losses(1) != losses(shuffle=False)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_the_dtype_policy_is_followed(native, policy, rows):
+    try:
+        keras.mixed_precision.set_dtype_policy(policy)
+        ours, theirs = compiled(sequential), compiled(sequential)
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
+    options = {"batch_size": BATCH, "epochs": 5, "shuffle": False, "verbose": 0}
+    expected = theirs.fit(rows, rows, **options).history["loss"]
+    history = tfae.fit(ours, rows, **options)
+    # What the precision benchmark holds final losses to; that float32 does otherwise is not seen.
+    assert history.history["loss"] == pytest.approx(expected, rel=3e-3)
+    native_bfloat16 = policy == "mixed_bfloat16" and native.has_bfloat16
+    assert history.params["engine"] == ("fused" if native_bfloat16 else "xla")
+
+
+def test_a_precision_can_be_asked_for(rows):
+    model = compiled(sequential)
+    history = tfae.fit(model, rows, precision="mixed_float16", epochs=2, verbose=0)
+    assert "float16" in history.params["reason"]
+    assert np.isfinite(history.history["loss"]).all()
+    with pytest.raises(ValueError, match="set_dtype_policy"):
+        tfae.fit(compiled(sequential, metrics=["mse"]), rows, precision="mixed_bfloat16")
+
+
+def conv():
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            keras.layers.Conv2D(1, 3, padding="same", name="seen"),
+        ]
+    )
+
+
+class OwnStep(keras.Model):
+    """A model with a training step of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(FEATURES)
+
+    def call(self, rows):
+        return self.dense(rows)
+
+    def train_step(self, data):
+        return {"loss": tf.constant(0.0)}
+
+
+def own_loss(targets, outputs):
+    """None of Keras'."""
+    return tf.reduce_mean(tf.square(targets - outputs))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"build": conv}, "layer 'seen' is a Conv2D"),
+        ({"build": OwnStep}, "OwnStep has a train_step of its own"),
+        ({"build": sequential, "loss": own_loss}, "the loss is <function own_loss"),
+        ({"build": sequential, "loss": None}, "the loss is none"),
+        ({"build": sequential, "run_eagerly": True}, "run_eagerly=True"),
+    ],
+)
+def test_what_cannot_be_taken_is_named(settings, message, rows):
+    model = compiled(**settings)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=message) as raised:
+        tfae.fit(model, rows, verbose=0)
+    assert "model.fit" in str(raised.value) or "compile()" in str(raised.value)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert int(model.optimizer.iterations) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x": np.array(["a", "b"])}, "x must be an array of numbers"),
+        ({"x": tf.data.Dataset.range(3)}, "got RangeDataset|got _RangeDataset"),
+        ({"x": np.zeros((0, FEATURES))}, "x has no rows"),
+        ({"y": np.zeros((5, FEATURES))}, "x has 600 rows and y 5"),
+        ({"sample_weight": np.ones(5)}, "x has 600 rows and sample_weight 5"),
+        ({"batch_size": 0}, "batch_size must be a whole number"),
+        ({"validation_split": 1.5}, "validation_split=1.5"),
+        ({"validation_data": (1, 2, 3, 4)}, "validation_data must be"),
+        ({"engine": "warp"}, "engine must be one of auto, xla, fused; got 'warp'"),
+        ({"precision": "half"}, "precision must be one of"),
+        ({"engine": "fused", "y": np.zeros((600, FEATURES))}, "engine='fused' does not take"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message, rows):
+    with pytest.raises(ValueError, match=message):
+        tfae.fit(compiled(sequential), **{"x": rows, "verbose": 0, **arguments})
+
+
+def test_a_model_that_is_not_compiled_is_refused(rows):
+    with pytest.raises(ValueError, match=r"model.compile\("):
+        tfae.fit(sequential(), rows)
+    with pytest.raises(ValueError, match="must be a keras.Model, got a list"):
+        tfae.fit([], rows)
+
+
+@pytest.mark.parametrize("metrics", [[], ["mse"]])  # an engine of tfae's, and Keras' step
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_what_stops_midway_leaves_the_last_whole_epoch(native, metrics, error, rows):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise error
+
+    stopped, whole = (compiled(sequential, metrics=metrics) for _ in range(2))
+    options = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
+    with pytest.raises(error):
+        tfae.fit(stopped, rows, epochs=5, callbacks=[Stop()], **options)
+    tfae.fit(whole, rows, epochs=2, **options)
+    for one, other in zip(stopped.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert int(stopped.optimizer.iterations) == 20
+
+
+@pytest.mark.parametrize("settings", [{}, {"metrics": ["mae", "mse"]}])
+def test_evaluate_and_predict_are_keras_own(native, settings, rows):
+    model = compiled(sequential, loss="binary_crossentropy", **settings)
+    expected = model.evaluate(rows, rows, verbose=0, return_dict=True)
+    measured = tfae.evaluate(model, rows, verbose=0, return_dict=True)
+    assert measured == pytest.approx(expected, rel=EPOCH_LOSS_RTOL)
+    values = tfae.evaluate(model, rows, verbose=0)
+    assert values == pytest.approx(model.evaluate(rows, rows, verbose=0), rel=EPOCH_LOSS_RTOL)
+
+
+@pytest.mark.parametrize("build", [sequential, nested, images, normalised])
+def test_predict_is_keras_own(native, build, rows):
+    model = build()
+    x = rows.reshape(-1, *model.input_shape[1:])
+    outputs = tfae.predict(model, x, verbose=0)
+    assert outputs.shape == (600, *model.output_shape[1:])
+    np.testing.assert_allclose(
+        outputs, model.predict(x, verbose=0), rtol=0, atol=RECONSTRUCTION_ATOL
+    )
+
+
+def test_parts_of_a_model_predict_too(native, rows):
+    model = nested()
+    encoder, decoder = model.layers[1:]
+    codes = tfae.predict(encoder, rows, verbose=0)
+    np.testing.assert_allclose(codes, encoder.predict(rows, verbose=0), atol=RECONSTRUCTION_ATOL)
+    np.testing.assert_allclose(
+        tfae.predict(decoder, codes, verbose=0),
+        model.predict(rows, verbose=0),
+        rtol=0,
+        atol=RECONSTRUCTION_ATOL,
+    )
+
+
+@pytest.mark.parametrize("build", [sequential, functional, nested, images])
+def test_an_autoencoder_from_keras_and_back(build, rows):
+    model = build()
+    ours = tfae.Autoencoder.from_keras(model)
+    assert str(ours.stack) == "36-8-36"
+    expected = model.predict(rows.reshape(-1, *model.input_shape[1:]), verbose=0).reshape(600, -1)
+    for outputs in (ours.reconstruct(rows), ours.to_keras().predict(rows, verbose=0)):
+        np.testing.assert_allclose(outputs, expected, rtol=0, atol=RECONSTRUCTION_ATOL)
+    with pytest.raises(ValueError, match="layer 'seen' is a Conv2D"):
+        tfae.Autoencoder.from_keras(conv())

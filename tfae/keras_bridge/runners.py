@@ -1,0 +1,131 @@
+"""What trains a Keras model: one of tfae's engines, or an epoch of Keras' own step."""
+
+import tensorflow as tf
+
+from tfae.keras_bridge.rows import as_bytes
+
+compiled = tf.function(jit_compile=True, autograph=False)
+
+
+class PlainRunner:
+    """One of tfae's engines at work on the variables of a Keras model.
+
+    Args:
+        engine: The engine.
+        reason: Why it was taken, a phrase.
+    """
+
+    def __init__(self, engine, reason):
+        self._engine = engine
+        self.engine = engine.name
+        self.reason = reason
+
+    def load(self, data):
+        """The rows [N, D] as a tensor: bytes where they are images / 255, float32 otherwise."""
+        rows = data.x.reshape(len(data.x), -1).astype("float32", copy=False)
+        packed = as_bytes(rows)
+        return tf.constant(rows if packed is None else packed)
+
+    def takes(self, data):
+        """Whether the data can be loaded."""
+        return data.is_plain()
+
+    def train_epoch(self, rows, order):
+        """Train once on every row, in this order; the losses' mean, by name."""
+        return {"loss": float(self._engine.train_epoch(rows, order))}
+
+    def evaluate(self, rows):
+        """The losses' mean, by name."""
+        return {"loss": float(self._engine.evaluate(rows))}
+
+
+class KerasRunner:
+    """A whole epoch of Keras' own step as one compiled program.
+
+    It is for what tfae's engines do not compute: other targets than the rows, weights of rows,
+    metrics, regularizers, noise, other optimizers and losses. Layers, losses, metrics and
+    optimizers are Keras'; what is saved is the way in and out of every step.
+
+    Args:
+        model: A compiled Keras model that `build` has built.
+        batch_size: B, rows a step.
+        reason: Why no engine of tfae's was taken, a phrase.
+    """
+
+    engine = "xla"
+
+    def __init__(self, model, batch_size, reason):
+        self._model = model
+        self._batch_size = batch_size
+        self.reason = reason
+
+    def load(self, data):
+        """(x, y, sample_weight) as tensors, the last None where there are none."""
+        x, y, sample_weight = data.for_keras()
+        inputs = tf.constant(x)
+        targets = inputs if y is x else tf.constant(y)
+        return inputs, targets, None if sample_weight is None else tf.constant(sample_weight)
+
+    def takes(self, data):
+        """Whether the data can be loaded."""
+        return True
+
+    def train_epoch(self, data, order):
+        """Train once on every row, in this order; the means of loss and metrics, by name."""
+        self._model.reset_metrics()
+        self._train(data, order)
+        return self._means()
+
+    def evaluate(self, data):
+        """The means of loss and metrics, by name."""
+        self._model.reset_metrics()
+        self._test(data)
+        return self._means()
+
+    @compiled
+    def _train(self, data, order):
+        def step(first, count):
+            rows = tf.slice(order, [first], [count])
+            self._model.train_step(_each(lambda part: tf.gather(part, rows), data))
+
+        self._batches(order.shape[0], step)
+
+    @compiled
+    def _test(self, data):
+        def step(first, count):
+            rows = tf.range(count) + first
+            self._model.test_step(_each(lambda part: tf.gather(part, rows), data))
+
+        self._batches(data[0].shape[0], step)
+
+    def _batches(self, row_count, step):
+        """`step(first, count)` for every batch, the last of which may be short."""
+        batch_size = min(self._batch_size, row_count)
+        whole = row_count // batch_size
+
+        def body(batch):
+            step(batch * batch_size, batch_size)
+            return (batch + 1,)
+
+        tf.while_loop(lambda batch: batch < whole, body, (0,))
+        if whole * batch_size < row_count:
+            step(whole * batch_size, row_count - whole * batch_size)
+
+    def _means(self):
+        return {name: float(mean) for name, mean in self._model.get_metrics_result().items()}
+
+
+def build(model, data):
+    """Have the model make all its variables: its layers', its metrics' and its optimizer's."""
+    one = data.rows(slice(1))
+    outputs = model(one.x)
+    _, y, sample_weight = one.for_keras()
+    model.compute_loss(one.x, y, outputs, sample_weight, training=False)
+    model.compute_metrics(one.x, y, outputs, sample_weight)
+    model.reset_metrics()
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+def _each(function, data):
+    return tuple(None if part is None else function(part) for part in data)

@@ -1,0 +1,149 @@
+"""`tfae.fit`: Keras' `fit` for a dense autoencoder, an epoch a call."""
+
+import itertools
+import random
+
+import keras
+import tensorflow as tf
+
+from tfae import console
+from tfae.data.feed import orders
+from tfae.keras_bridge.callbacks import warn_of_batches
+from tfae.keras_bridge.compiled import check_taken, runner_for
+from tfae.keras_bridge.rows import Data, checked_batch_size
+
+
+def fit(
+    model,
+    x,
+    y=None,
+    *,
+    batch_size=None,
+    epochs=1,
+    verbose="auto",
+    callbacks=None,
+    validation_split=0.0,
+    validation_data=None,
+    shuffle=True,
+    sample_weight=None,
+    initial_epoch=0,
+    validation_freq=1,
+    precision=None,
+    engine="auto",
+    seed=None,
+):
+    """Train a compiled Keras model in place, as `model.fit` does, an epoch in one compiled call.
+
+    Weights, the optimizer's variables and its count of steps are the model's own, so that
+    `model.fit`, `model.evaluate` and `model.save` go on from there. Where an exception or Ctrl-C
+    ends training midway, they are those of the last whole epoch.
+
+    Args:
+        model: A compiled `keras.Model` (Sequential, Functional or nested) of Dense layers, with
+            activations, reshaping of what goes in and comes out, Dropout and GaussianNoise.
+        x: [N, ...], the rows.
+        y: [N, ...], what they are to be rebuilt as; x by default.
+        batch_size: 32 by default, as in Keras.
+        epochs: The number of the last epoch, from 1.
+        verbose: 0, 1, 2 or "auto", as in Keras.
+        callbacks: Keras callbacks. They are told of epochs, and once an epoch of "a batch".
+        validation_split: The last rows' fraction, set aside for validation.
+        validation_data: (x, y) or (x, y, sample_weight), or x alone where y is the same.
+        shuffle: Whether every epoch has an order of its own.
+        sample_weight: [N].
+        initial_epoch: How many epochs count as done.
+        validation_freq: Epochs between two validations, or a collection of those that have one.
+        precision: "float32", "mixed_bfloat16" or "mixed_float16"; that of the model's dtype policy
+            by default.
+        engine: "auto", "xla" or "fused".
+        seed: Of the orders; by default drawn from Python's `random`, which
+            `keras.utils.set_random_seed` seeds.
+
+    Returns:
+        The `keras.callbacks.History`. Its `params` say which engine it was, and why.
+
+    Raises:
+        ValueError: The model or an argument is not to be taken; the message says what to do.
+        TrainingError: The engine that was asked for cannot be built on this machine.
+    """
+    check_taken(model)
+    data = Data.of(x, y, sample_weight)
+    if validation_split and validation_data is None:
+        data, held_out = data.split(validation_split)
+    else:
+        held_out = _validation(validation_data)
+    batch_size = checked_batch_size(batch_size)
+    say = console.say if verbose else lambda line: None
+    runner = runner_for(model, data, batch_size, precision, engine, say)
+    if held_out and not runner.takes(held_out):
+        evaluator = runner_for(model, held_out, batch_size)
+    else:
+        evaluator = runner
+    steps = -(-len(data.x) // batch_size)
+    callbacks = keras.callbacks.CallbackList(
+        callbacks,
+        add_history=True,
+        add_progbar=verbose != 0,
+        verbose=verbose,
+        epochs=epochs,
+        steps=steps,
+        model=model,
+        engine=runner.engine,
+        reason=runner.reason,
+    )
+    warn_of_batches(callbacks.callbacks)
+
+    rows = runner.load(data)
+    held_out = evaluator.load(held_out) if held_out else None
+    model.stop_training = False
+    callbacks.on_train_begin()
+    # BackupAndRestore knows better, by now, where to begin.
+    first = model._initial_epoch or initial_epoch
+    logs = {}
+    orders_left = iter(_orders(data, shuffle, seed, first, epochs))
+    for epoch in range(first, epochs):
+        callbacks.on_epoch_begin(epoch)
+        callbacks.on_train_batch_begin(0)
+        logs = runner.train_epoch(rows, next(orders_left))
+        callbacks.on_train_batch_end(steps - 1, logs)
+        if held_out is not None and _is_due(epoch, validation_freq):
+            callbacks.on_test_begin()
+            held_out_logs = evaluator.evaluate(held_out)
+            callbacks.on_test_end(held_out_logs)
+            logs.update({f"val_{name}": value for name, value in held_out_logs.items()})
+        callbacks.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    model.optimizer.finalize_variable_values(model.trainable_weights)
+    callbacks.on_train_end(logs)
+    return model.history
+
+
+def _validation(given):
+    """The `Data` of `validation_data`, or None."""
+    if given is None:
+        return None
+    if not isinstance(given, (tuple, list)):
+        return Data.of(given)
+    if not 1 <= len(given) <= 3:
+        raise ValueError(
+            "validation_data must be (x, y) or (x, y, sample_weight), or x alone; got "
+            f"{len(given)} arrays"
+        )
+    return Data.of(*given)
+
+
+def _orders(data, shuffle, seed, first, epochs):
+    """A permutation [N] int32 for each epoch."""
+    rows = len(data.x)
+    if not shuffle:
+        return itertools.repeat(tf.range(rows))
+    seed = random.randrange(2**32) if seed is None else seed
+    return orders(rows, seed, first + 1, epochs)
+
+
+def _is_due(epoch, frequency):
+    """Whether the epoch, from 0, ends with a validation, as Keras has it."""
+    if isinstance(frequency, int):
+        return (epoch + 1) % frequency == 0
+    return epoch + 1 in frequency
