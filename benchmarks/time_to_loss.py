@@ -17,10 +17,9 @@ from tfae.config import ENGINES, RECIPES, TrainConfig, flag_of, recipe
 from tfae.startup import import_tensorflow
 
 OPTIMIZERS = ("adadelta", "adam")
-# tfae's orders are not Keras', and near the end Adam's loss falls by less an epoch than orders differ:
-# tfae may need more epochs than Keras for the same loss. They count.
+# tfae's orders are not Keras', and Adam's loss falls by less an epoch, near the end, than orders
+# differ: tfae may need more epochs than Keras for the same loss. They count.
 MORE_EPOCHS = 2
-
 LOSS_RTOL = 1e-5  # of tfae's last validation loss against Keras', of the same weights
 
 

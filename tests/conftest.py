@@ -84,3 +84,9 @@ def byte_rows():
     centers = rng.integers(0, 256, size=(6, 36))
     noise = rng.normal(scale=20, size=(600, 36))
     return np.clip(centers[rng.integers(0, 6, 600)] + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def rows(byte_rows):
+    """The same as Keras is given them: float32, from 0 to 1."""
+    return byte_rows / np.float32(255)

@@ -75,7 +75,7 @@ def test_parity_lets_a_right_engine_pass(images, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", [*BROKEN, "FrozenBias"])
 def test_parity_refuses_a_wrong_engine(name, images, capsys):
-    arguments = [*PARITY, "--dataset", images, "--precisions", "float32"]
+    arguments = [*PARITY, "--dataset", images, "--engines", "xla", "--precisions", "float32"]
     with pytest.raises(SystemExit) as stop:
         parity.main(arguments, ours=getattr(broken_engines, name))
     assert stop.value.code == 1

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_fit import BATCH, compiled, rows, same_histories, sequential  # noqa: F401 - a fixture
+from keras_twins import BATCH, compiled, same_histories, sequential
 
 import tfae
 
-c = keras.callbacks
+c, o = keras.callbacks, keras.optimizers
 
 
 def train_both(rows, make_callback, epochs=6, optimizer=None, **settings):
@@ -29,7 +29,7 @@ def train_both(rows, make_callback, epochs=6, optimizer=None, **settings):
     return histories
 
 
-def test_early_stopping(native, rows):  # noqa: F811
+def test_early_stopping(native, rows):
     def callback():
         return c.EarlyStopping(min_delta=0.002, patience=1, restore_best_weights=True)
 
@@ -41,23 +41,23 @@ def test_early_stopping(native, rows):  # noqa: F811
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_learning_rate_scheduler(native, rows):  # noqa: F811
+def test_learning_rate_scheduler(native, rows):
     ours, _ = train_both(rows, lambda: c.LearningRateScheduler(lambda epoch, rate: rate * 0.5))
     assert ours.history["learning_rate"][-1] == pytest.approx(0.001 * 0.5**6)
 
 
-def test_reduce_on_plateau(native, rows):  # noqa: F811
+def test_reduce_on_plateau(native, rows):
     ours, _ = train_both(rows, lambda: c.ReduceLROnPlateau(min_delta=1.0, patience=2))
     assert ours.history["learning_rate"][-1] < 1e-4
 
 
-def test_terminate_on_nan(native, rows):  # noqa: F811
-    model = compiled(lambda: sequential(output="linear"), lambda: keras.optimizers.SGD(1e30))
+def test_terminate_on_nan(native, rows):
+    model = compiled(lambda: sequential(output="linear"), lambda: o.SGD(1e30))
     history = tfae.fit(model, rows, epochs=9, verbose=0, callbacks=[c.TerminateOnNaN()])
     assert history.epoch == [0]
 
 
-def test_model_checkpoint(native, rows, tmp_path):  # noqa: F811
+def test_model_checkpoint(native, rows, tmp_path):
     saved = c.ModelCheckpoint(str(tmp_path / "{epoch}-{val_loss:.3f}.keras"))
     model = compiled(sequential)
     history = tfae.fit(model, rows, epochs=3, validation_split=0.1, verbose=0, callbacks=[saved])
@@ -70,7 +70,7 @@ def test_model_checkpoint(native, rows, tmp_path):  # noqa: F811
         np.testing.assert_array_equal(one, other)
 
 
-def test_csv_logger(native, rows, tmp_path):  # noqa: F811
+def test_csv_logger(native, rows, tmp_path):
     model = compiled(sequential, metrics=["mae"])
     history = tfae.fit(
         model, rows, epochs=3, verbose=0, callbacks=[c.CSVLogger(tmp_path / "log.csv")]
@@ -80,7 +80,7 @@ def test_csv_logger(native, rows, tmp_path):  # noqa: F811
     assert [float(line["mae"]) for line in lines] == history.history["mae"]
 
 
-def test_tensorboard(native, rows, tmp_path):  # noqa: F811
+def test_tensorboard(native, rows, tmp_path):
     model = compiled(sequential)
     callback = c.TensorBoard(tmp_path, histogram_freq=1)
     history = tfae.fit(model, rows, epochs=3, validation_split=0.1, verbose=0, callbacks=[callback])
@@ -95,7 +95,7 @@ def test_tensorboard(native, rows, tmp_path):  # noqa: F811
         assert events == pytest.approx(history.history[name], rel=1e-6)
 
 
-def test_backup_and_restore(native, rows, tmp_path):  # noqa: F811
+def test_backup_and_restore(native, rows, tmp_path):
     class Stop(c.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 2:
@@ -106,7 +106,10 @@ def test_backup_and_restore(native, rows, tmp_path):  # noqa: F811
     backup = str(tmp_path / "backup")
     with pytest.raises(KeyboardInterrupt):
         tfae.fit(
-            compiled(sequential), rows, callbacks=[c.BackupAndRestore(backup), Stop()], **options
+            compiled(sequential),
+            rows,
+            callbacks=[c.BackupAndRestore(backup), Stop()],
+            **options,
         )
     resumed = tfae.fit(
         compiled(sequential), rows, callbacks=[c.BackupAndRestore(backup)], **options
@@ -133,7 +136,7 @@ class Counter(c.Callback):
         (lambda: c.TensorBoard("logs", update_freq="batch"), "TensorBoard"),
     ],
 )
-def test_one_that_needs_batches_is_named(native, make, name, rows):  # noqa: F811
+def test_one_that_needs_batches_is_named(native, make, name, rows):
     callback = make()
     with pytest.warns(UserWarning, match=f"{name} works batch by batch.*use model.fit"):
         tfae.fit(compiled(sequential), rows, epochs=2, verbose=0, callbacks=[callback])
@@ -141,7 +144,7 @@ def test_one_that_needs_batches_is_named(native, make, name, rows):  # noqa: F81
         assert callback.count == 2
 
 
-def test_the_others_are_not_warned_of(native, rows, tmp_path):  # noqa: F811
+def test_the_others_are_not_warned_of(native, rows, tmp_path):
     callbacks = [
         c.EarlyStopping("loss"),
         c.ModelCheckpoint(str(tmp_path / "a.keras"), monitor="loss"),
@@ -156,7 +159,7 @@ def test_the_others_are_not_warned_of(native, rows, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("verbose", ["auto", 1, 2])
-def test_progress_is_keras_own(native, verbose, rows, capsys):  # noqa: F811
+def test_progress_is_keras_own(native, verbose, rows, capsys):
     tfae.fit(compiled(sequential), rows, epochs=2, batch_size=BATCH, verbose=verbose)
     printed = capsys.readouterr().out
     assert "Epoch 2/2" in printed
