@@ -21,6 +21,7 @@ class Engine:
 
     Attributes:
         name: As `--engine` has it.
+        precision: The `Precision`.
         state: The `TrainState`, to be checkpointed.
         compiles: Whether its first epoch compiles, which takes seconds.
         facts: What else run.json says of it: on what its results depend to the bit.
@@ -49,7 +50,7 @@ class Engine:
         self._optimizer = optimizer
         self._schedule = schedule
         self._batch_size = batch_size
-        self._precision = precision
+        self.precision = precision
         self._weight_decay = weight_decay
         self._clip_norm = clip_norm
 

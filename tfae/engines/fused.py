@@ -90,7 +90,7 @@ class FusedEngine(Engine):
         return {
             **stack_inputs(rows, params, model.stack.activations, model.scaling),
             "loss": LOSSES.index(self._loss),
-            "compute": self._precision.compute_dtype.name,
+            "compute": self.precision.compute_dtype.name,
             "threads": self._threads,
         }
 

@@ -68,20 +68,20 @@ class XlaEngine(Engine):
     def _loss_of_rows(self, params, inputs):
         """The loss of each row, [B] float32."""
         activations = self.model.stack.activations
-        logits = dense_stack(params, inputs, activations, self._precision.matmul)
+        logits = dense_stack(params, inputs, activations, self.precision.matmul)
         return LOSSES[self._loss](inputs, logits, activations[-1])
 
     def _train_step(self, state, rows):
         """The state after one batch [B, D], and the sum of the rows' losses before it."""
         inputs = scaled_inputs(rows, self.model.scaling)
-        loss_scale = state.loss_scale.value if self._precision.scales_loss else 1.0
+        loss_scale = state.loss_scale.value if self.precision.scales_loss else 1.0
         with tf.GradientTape() as tape:
             tape.watch(state.params)
             loss = tf.reduce_mean(self._loss_of_rows(state.params, inputs))
             scaled_loss = loss * loss_scale
         grads = tape.gradient(scaled_loss, state.params)
         loss_sum = loss * rows.shape[0]
-        if not self._precision.scales_loss:
+        if not self.precision.scales_loss:
             return self._update(state, grads), loss_sum
 
         finite = all_finite(grads)

@@ -4,14 +4,7 @@ import warnings
 
 import keras
 
-_OF_BATCHES = (
-    "on_batch_begin",
-    "on_batch_end",
-    "on_train_batch_begin",
-    "on_train_batch_end",
-    "on_test_batch_begin",
-    "on_test_batch_end",
-)
+_OF_BATCHES = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 
 
 def warn_of_batches(callbacks):
@@ -31,13 +24,18 @@ def warn_of_batches(callbacks):
 
 
 def _wants_batches(callback):
-    for setting in ("save_freq", "update_freq"):  # of Keras' own
-        if getattr(callback, setting, "epoch") not in ("epoch", False):
+    if isinstance(callback, (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore)):
+        if callback.save_freq not in ("epoch", False):
             return True
-    if type(callback).__module__.startswith("keras."):
-        # A LambdaCallback has what it was given as attributes.
-        return any(name in vars(callback) for name in _OF_BATCHES)
+    elif isinstance(callback, keras.callbacks.TensorBoard) and callback.update_freq != "epoch":
+        return True
+    # A LambdaCallback has what it was given as attributes; Keras' own classes do without batches.
     return any(
-        getattr(type(callback), name, None) is not getattr(keras.callbacks.Callback, name)
+        name in vars(callback)
+        or not _where_defined(type(callback), name).__module__.startswith("keras.")
         for name in _OF_BATCHES
     )
+
+
+def _where_defined(kind, name):
+    return next(base for base in kind.__mro__ if name in vars(base))

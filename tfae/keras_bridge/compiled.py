@@ -1,5 +1,8 @@
 """A compiled Keras model: whether it is taken, and what trains it."""
 
+import math
+import operator
+
 import keras
 import tensorflow as tf
 
@@ -20,8 +23,21 @@ _LOSSES = {
     "mae": keras.losses.MeanAbsoluteError,
     "huber": keras.losses.Huber,
 }
-_OVERRIDABLE = ("train_step", "test_step", "compute_loss", "compute_metrics")
+_OVERRIDABLE = (
+    "train_step",
+    "test_step",
+    "make_train_function",
+    "make_test_function",
+    "compute_loss",
+    "compute_metrics",
+    "metrics",
+    "reset_metrics",
+    "get_metrics_result",
+)
 _WAY_OUT = "train this model with model.fit"
+PROOF_ROWS = 64
+# Of the loss of so many rows from equal weights, by other formulas; and by rounded products.
+PROOF_RTOL = {"float32": 1e-4, "mixed_bfloat16": 3e-2, "mixed_float16": 3e-3}
 
 
 def check_taken(model):
@@ -44,6 +60,11 @@ def check_taken(model):
             "the model is compiled with run_eagerly=True, and an epoch is one compiled call here: "
             "leave that out, or " + _WAY_OUT
         )
+    for side in ("inputs", "outputs"):
+        if len(getattr(model, side, None) or [None]) > 1:
+            raise ValueError(f"the model has several {side}: {_WAY_OUT}")
+    if model._distribute_strategy is not None:
+        raise ValueError(f"the model was made under a tf.distribute strategy: {_WAY_OUT}")
     for name in _OVERRIDABLE:
         if getattr(type(model), name) is not getattr(keras.Model, name):
             raise ValueError(f"{type(model).__name__} has a {name} of its own: {_WAY_OUT}")
@@ -54,7 +75,7 @@ def check_taken(model):
                 f"autoencoder: {_WAY_OUT}"
             )
     if not isinstance(model.loss, str) and not _is_keras_own(model.loss):
-        given = "none" if model.loss is None else repr(model.loss)
+        given = "none" if model.loss is None else str(model.loss)
         raise ValueError(
             f"the loss is {given}; give compile() the name of one of Keras' losses or a "
             f"keras.losses object, or {_WAY_OUT}"
@@ -70,13 +91,18 @@ class _Kept:
     """The runners of a compiled model, kept with it as Keras keeps its own compiled functions."""
 
     def __init__(self, model):
-        # Both are made anew by compile().
-        self._loss_tracker, self._optimizer = model.metrics[0], model.optimizer
+        self._of = self._parts(model)
         self.runners = {}
 
     def is_of(self, model):
-        """Whether the model has not been compiled since."""
-        return self._loss_tracker is model.metrics[0] and self._optimizer is model.optimizer
+        """Whether the model is what it was: with these weights, and not compiled since."""
+        now = self._parts(model)
+        return len(now) == len(self._of) and all(map(operator.is_, now, self._of))
+
+    @staticmethod
+    def _parts(model):
+        # compile() makes the loss' metric anew; quantize() and pop() put other weights in.
+        return [model.metrics[0], model.optimizer, *(v.value for v in model.variables)]
 
 
 def runner_for(model, data, batch_size, precision=None, engine="auto", say=console.say):
@@ -114,7 +140,9 @@ def _make_runner(model, data, batch_size, precision, engine, say):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
     try:
-        return PlainRunner(*_plain_engine(model, data, batch_size, precision, engine, say))
+        runner = PlainRunner(*_plain_engine(model, data, batch_size, precision, engine, say))
+        _prove(model, runner, data)
+        return runner
     except NotPlain as error:
         reason = str(error)
     if engine == "fused":
@@ -131,28 +159,30 @@ def _plain_engine(model, data, batch_size, precision, name, say):
     """The engine of tfae's own that updates the model's and the optimizer's variables in place."""
     if not data.is_plain():
         raise NotPlain("the rows have targets or weights of their own")
-    if len(model.metrics) > 1:
+    if set(model.get_metrics_result()) != {"loss"}:
         raise NotPlain("it has metrics, which Keras computes")
+    if model.get_compile_config()["loss_weights"] is not None:
+        raise NotPlain("its loss has a weight")
     loss = _loss_name(model.loss)
-    dense, activations, policy = dense_stack(model)
-    if len(dense) < 2:
+    dense = dense_stack(model)
+    if len(dense.layers) < 2:
         raise NotPlain("it has only one Dense layer")
-    if loss == "binary_crossentropy" and activations[-1] != "sigmoid":
-        raise NotPlain("the cross-entropy is not that of a sigmoid")
-    if data.x.shape[1:] != model.output_shape[1:]:
-        raise NotPlain("what it gives has another shape than the rows")
-    variables = [variable for layer in dense for variable in (layer.kernel, layer.bias)]
-    if {id(v) for v in variables} != {id(v) for v in model.trainable_variables}:
+    if loss == "binary_crossentropy" and not dense.shows_sigmoid:
+        raise NotPlain("the cross-entropy is not of a sigmoid in float32 that comes last")
+    if not data.x.shape[1:] == model.input_shape[1:] == model.output_shape[1:]:
+        raise NotPlain("what it takes or gives has another shape than the rows")
+    if dense.policy not in PRECISIONS or dense.policy == "mixed_float16":
+        raise NotPlain(f"the dtype policy is {dense.policy}")
+    variables = dense.variables
+    if sorted(map(id, variables)) != sorted(map(id, model.trainable_variables)):
         raise NotPlain("it has other weights than its Dense layers'")
     optimizer, settings = _optimizer_of(model.optimizer, variables)
 
-    autoencoder = Autoencoder(
-        stack_of(dense, activations), params=[variable.value for variable in variables]
-    )
+    autoencoder = Autoencoder(stack_of(dense), params=[variable.value for variable in variables])
     state = TrainState(
         autoencoder,
         optimizer,
-        slots=_slots(model, variables, optimizer.slot_count),
+        slots=_slots(model.optimizer, variables, optimizer.slot_count),
         step=model.optimizer.iterations.value,
     )
     return pick_engine(
@@ -162,11 +192,21 @@ def _plain_engine(model, data, batch_size, precision, name, say):
         optimizer,
         _schedule_of(model.optimizer),
         batch_size=batch_size,
-        precision=PRECISIONS[precision or policy],
+        precision=PRECISIONS[precision or dense.policy],
         state=state,
         say=say,
         **settings,
     )
+
+
+def _prove(model, runner, data):
+    """Keep an engine only where it has Keras' loss of some rows: no setting was overlooked."""
+    data = data.rows(slice(PROOF_ROWS))
+    x, y, _ = data.for_keras()
+    theirs = float(model.compute_loss(x, y, model(x, training=False), None, training=False))
+    ours = runner.evaluate(runner.load(data))["loss"]
+    if math.isfinite(theirs) and not abs(ours - theirs) <= PROOF_RTOL[runner.precision] * theirs:
+        raise NotPlain(f"its loss is {ours:.6g} where Keras' is {theirs:.6g}")
 
 
 def _loss_name(loss):
@@ -180,7 +220,8 @@ def _loss_name(loss):
 
 
 def _settings(loss):
-    return {**loss.get_config(), "name": None}
+    # Not all of them are in the configuration.
+    return {**loss.get_config(), "name": None}, loss._fn_kwargs, loss.dtype
 
 
 def _optimizer_of(optimizer, variables):
@@ -205,12 +246,15 @@ def _optimizer_of(optimizer, variables):
     return ours, {"weight_decay": decay, "clip_norm": optimizer.global_clipnorm or 0.0}
 
 
-def _slots(model, variables, kinds):
-    """Of each parameter the optimizer's variables, which stand last, in the weights' order."""
-    optimizer, order = model.optimizer, list(map(id, model.trainable_variables))
-    kept = [v.value for v in optimizer.variables[len(optimizer.variables) - kinds * len(order) :]]
-    places = [order.index(id(variable)) for variable in variables]
-    return [kept[kinds * place : kinds * (place + 1)] for place in places]
+def _slots(optimizer, variables, kinds):
+    """Of each parameter the optimizer's variables, which stand last, in its own order."""
+    try:
+        places = [optimizer._get_variable_index(variable) for variable in variables]
+    except KeyError:
+        raise NotPlain("its optimizer was built for other weights") from None
+    first = len(optimizer.variables) - kinds * len(optimizer._trainable_variables)
+    slots = [variable.value for variable in optimizer.variables[first:]]
+    return [slots[kinds * place : kinds * (place + 1)] for place in places]
 
 
 def _schedule_of(optimizer):

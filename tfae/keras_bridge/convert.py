@@ -63,25 +63,24 @@ def from_keras(model):
             + [layer for layer in model.layers if layer.name not in SCALING_NAMES]
         )
     try:
-        dense, activations, _ = dense_stack(model, inference=True)
+        dense = dense_stack(model, inference=True)
     except NotPlain as error:
         raise ValueError(
             f"{error}; an Autoencoder is Dense layers in a row, each with a bias"
         ) from None
-    if len(dense) < 2:
+    if len(dense.layers) < 2:
         raise ValueError("an Autoencoder has two Dense layers or more, and this model has one")
-    variables = [variable for layer in dense for variable in (layer.kernel, layer.bias)]
-    params = [tf.Variable(variable.value) for variable in variables]
-    return Autoencoder(stack_of(dense, activations), scaling, params=params)
+    params = [tf.Variable(variable.value) for variable in dense.variables]
+    return Autoencoder(stack_of(dense), scaling, params=params)
 
 
-def stack_of(dense, activations):
-    """The `Stack` of Dense layers; the code is the layer of that name, or else the narrowest."""
-    widths = (dense[0].kernel.shape[0], *(layer.units for layer in dense))
-    names = [layer.name for layer in dense[:-1]]
+def stack_of(dense):
+    """The `Stack` of a `DenseStack`; the code is the layer of that name, or else the narrowest."""
+    widths = (dense.layers[0].kernel.shape[0], *(layer.units for layer in dense.layers))
+    names = [layer.name for layer in dense.layers[:-1]]
     narrowest = int(np.argmin(widths[1:-1]))
     code_layer = (names.index(CODE_NAME) if CODE_NAME in names else narrowest) + 1
-    return Stack(widths, tuple(activations), code_layer)
+    return Stack(widths, tuple(dense.activations), code_layer)
 
 
 def load_keras(path):
@@ -90,7 +89,7 @@ def load_keras(path):
 
 
 def _scaling_of(model):
-    for layer in model.layers:
+    for layer in getattr(model, "layers", ()):
         if isinstance(layer, keras.layers.Rescaling) and layer.name == "unscale":
             return Scaling("stored", np.float32(layer.offset), np.float32(layer.scale))
     return Scaling()

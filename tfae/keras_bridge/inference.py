@@ -1,7 +1,6 @@
 """`tfae.evaluate` and `tfae.predict`: Keras' own, on the fast path."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfae.keras_bridge.compiled import check_taken, runner_for
@@ -11,7 +10,7 @@ from tfae.kernels.library import load_built, stack_inputs
 from tfae.kernels.threads import thread_count
 from tfae.scaling import Scaling
 
-CHUNK_ROWS = 8192  # where Keras' layers compute: their activations fit in the memory
+BATCH_SIZE = 1024  # where Keras predicts: its results do not depend on it, and its speed does
 
 
 def evaluate(
@@ -62,7 +61,8 @@ def predict(model, x, *, batch_size=None, verbose="auto", callbacks=None):
     Args:
         model: A `keras.Model` with one input and one output: an autoencoder, an encoder, a decoder.
         x: [N, ...], the rows.
-        batch_size: Taken for the sake of Keras; the result does not depend on it, nor the speed.
+        batch_size: For where Keras itself predicts: layers that are not Dense, another dtype policy
+            than float32, or no native kernels. The result does not depend on it.
         verbose: 0, 1, 2 or "auto", as in Keras.
         callbacks: Keras callbacks, told of the beginning and the end.
 
@@ -70,45 +70,46 @@ def predict(model, x, *, batch_size=None, verbose="auto", callbacks=None):
         [N, ...], a numpy array.
 
     Raises:
-        ValueError: x is no array of numbers.
+        ValueError: model or x are none.
     """
-    checked_batch_size(batch_size)
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"model must be a keras.Model, got a {type(model).__name__}")
     rows = Data.of(x).x
+    checked_batch_size(batch_size)
+    found = _native_stack(model, rows)
+    if not found:
+        batch_size = batch_size or BATCH_SIZE
+        return model.predict(rows, batch_size=batch_size, verbose=verbose, callbacks=callbacks)
     callbacks = _callbacks(model, callbacks, verbose)
     callbacks.on_predict_begin()
-    outputs = _outputs(model, rows)
+    outputs = _native_outputs(*found, rows).reshape(-1, *model.output_shape[1:])
     callbacks.on_predict_end()
     return outputs
 
 
+def _native_stack(model, rows):
+    """(kernels, `DenseStack`) where the native kernels give what Keras would, or None."""
+    native = load_built()
+    if not native or type(model).predict_step is not keras.Model.predict_step:
+        return None
+    try:
+        dense = dense_stack(model, inference=True)
+    except NotPlain:
+        return None
+    fits = rows.shape[1:] == model.input_shape[1:] and dense.policy == "float32"
+    return (native, dense) if fits else None
+
+
 def _callbacks(model, callbacks, verbose):
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks
     return keras.callbacks.CallbackList(
         callbacks, add_progbar=verbose != 0, verbose=verbose, epochs=1, steps=1, model=model
     )
 
 
-def _outputs(model, rows):
-    if not model.built:
-        model(rows[:1])
-    native = load_built()
-    try:
-        dense, activations, policy = dense_stack(model, inference=True)
-        if native and policy == "float32":
-            return _native_outputs(native, model, dense, activations, rows)
-    except NotPlain:
-        pass
-
-    @tf.function(jit_compile=True, autograph=False)
-    def outputs(rows):
-        return model(rows, training=False)
-
-    chunks = (rows[first : first + CHUNK_ROWS] for first in range(0, len(rows), CHUNK_ROWS))
-    return np.concatenate([outputs(tf.constant(chunk)).numpy() for chunk in chunks])
-
-
-def _native_outputs(native, model, dense, activations, rows):
+def _native_outputs(native, dense, rows):
     inputs = tf.constant(rows.reshape(len(rows), -1).astype("float32", copy=False))
-    params = [variable.value for layer in dense for variable in (layer.kernel, layer.bias)]
-    stack = stack_inputs(inputs, params, activations, Scaling())
-    outputs = native.ops.tfae_layers(**stack, threads=thread_count())
-    return outputs.numpy().reshape(-1, *model.output_shape[1:])
+    params = [variable.value for variable in dense.variables]
+    stack = stack_inputs(inputs, params, dense.activations, Scaling())
+    return native.ops.tfae_layers(**stack, threads=thread_count()).numpy()

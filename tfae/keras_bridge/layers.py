@@ -1,10 +1,10 @@
 """The layers of a Keras model: which it may have, and whether they are a plain dense stack."""
 
 import math
+from typing import NamedTuple
 
 import keras
 
-from tfae.precision import PRECISIONS
 from tfae.spec import ACTIVATIONS
 
 # Those that a dense autoencoder is built of. Their epochs compile; that of others was never tried.
@@ -35,6 +35,28 @@ class NotPlain(Exception):
     """A model is none that tfae's own engines compute; the message is a phrase for a person."""
 
 
+class DenseStack(NamedTuple):
+    """Dense layers in a row.
+
+    Attributes:
+        layers: The `keras.layers.Dense`.
+        activations: The name of the activation that follows each.
+        policy: The name of the dtype policy that all have, but for an output in float32.
+        shows_sigmoid: Whether the last thing that the model computes is a sigmoid in float32, of
+            which Keras' cross-entropy finds the logits.
+    """
+
+    layers: list
+    activations: list
+    policy: str
+    shows_sigmoid: bool
+
+    @property
+    def variables(self):
+        """Kernel and bias of each layer in turn."""
+        return [variable for layer in self.layers for variable in (layer.kernel, layer.bias)]
+
+
 def leaf_layers(model):
     """Every layer of a model that is no model itself, nested ones included."""
     for layer in model.layers:
@@ -45,61 +67,64 @@ def leaf_layers(model):
 
 
 def dense_stack(model, inference=False):
-    """The model as dense layers in a row.
+    """The model as a `DenseStack`.
 
     Args:
-        model: A built Keras model.
+        model: A Keras model.
         inference: Whether what works in training only, such as Dropout, counts for nothing.
-
-    Returns:
-        (layers, activations, policy): the `Dense` layers, the name of the activation that follows
-        each, and the name of the dtype policy that all of them have.
 
     Raises:
         NotPlain: It has something else.
     """
-    if not model.built:
-        raise NotPlain("it has no weights yet")
-    dense, activations = [], []
-    for layer in _chain(model):
+    if not isinstance(model, keras.Model) or not model.built:
+        raise NotPlain("it is no Keras model with weights")
+    dense, activations, policies = [], [], []
+    for layer in _chain(model, inference):
         kind = type(layer)
+        last = layer
         if kind in _SHAPES or (inference and kind in _TRAINING_ONLY):
-            continue
-        if kind in (keras.layers.Activation, keras.layers.ReLU):
+            if getattr(layer, "data_format", None) == "channels_first":
+                raise NotPlain(f"layer {layer.name!r} is channels first")
+        elif kind in (keras.layers.Activation, keras.layers.ReLU):
             if not dense or activations[-1] != "linear":
                 raise NotPlain(f"the activation {layer.name!r} follows no linear Dense layer")
             activations[-1] = _activation_of(layer)
+            policies.append(layer.dtype_policy.name)
         elif kind is keras.layers.Dense:
             if not inference:
                 _check_trains_plainly(layer)
             dense.append(layer)
             activations.append(_activation_of(layer))
+            policies.append(layer.dtype_policy.name)
         else:
             raise NotPlain(f"layer {layer.name!r} is a {kind.__name__}")
     _check_widths(model, dense)
-    policies = {layer.dtype_policy.name for layer in dense}
-    if len(policies) > 1 or not policies <= set(PRECISIONS):
-        raise NotPlain(f"the layers' dtype policies are {', '.join(sorted(policies))}")
-    return dense, activations, policies.pop()
+    # Keras' guide to mixed precision has the output in float32.
+    policy, in_float32 = policies[0], policies[-1] == "float32"
+    if set(policies[:-1] if in_float32 else policies) != {policy}:
+        raise NotPlain(f"its layers' dtype policies are {', '.join(dict.fromkeys(policies))}")
+    shows_sigmoid = activations[-1] == "sigmoid" and type(last) not in _SHAPES and in_float32
+    return DenseStack(dense, activations, policy, shows_sigmoid)
 
 
-def _chain(model):
+def _chain(model, inference):
     """The layers that the model applies one after the other."""
-    if isinstance(model, keras.Sequential) and type(model).__module__.startswith("keras."):
-        steps = model.layers
-    else:
-        steps = _functional_chain(model)
+    if not type(model).__module__.startswith("keras."):
+        raise NotPlain(f"{type(model).__name__} is a class of its own")
+    steps = model.layers if isinstance(model, keras.Sequential) else _functional_chain(model)
     for step in steps:
+        if not inference and step.activity_regularizer is not None:
+            raise NotPlain(f"layer {step.name!r} has a setting activity_regularizer")
         if isinstance(step, keras.Model):
-            yield from _chain(step)
+            yield from _chain(step, inference)
         else:
             yield step
 
 
 def _functional_chain(model):
     """The operations on the way from a Functional model's output back to its input, in order."""
-    if not type(model).__module__.startswith("keras.") or not hasattr(model, "outputs"):
-        raise NotPlain(f"{type(model).__name__} has a call() of its own")
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise NotPlain(f"{model.name!r} has several inputs or outputs")
     steps, tensor = [], model.outputs[0]
     while tensor is not model.inputs[0]:
         operation, node_index, _ = tensor._keras_history
@@ -114,24 +139,19 @@ def _functional_chain(model):
 
 
 def _activation_of(layer):
+    """The activation's name; by identity, since one of somebody's own may have Keras' name."""
     if type(layer) is keras.layers.ReLU:
         plain = layer.max_value is None and not layer.negative_slope and not layer.threshold
-        name = "relu" if plain else None
+        found = ["relu"] if plain else []
     else:
-        name = keras.activations.serialize(layer.activation)
-    if name not in ACTIVATIONS:
+        found = [n for n in ACTIVATIONS if layer.activation is keras.activations.get(n)]
+    if not found:
         raise NotPlain(f"layer {layer.name!r} has an activation that is none of tfae's")
-    return name
+    return found[0]
 
 
 def _check_trains_plainly(layer):
-    for name in (
-        "kernel_regularizer",
-        "bias_regularizer",
-        "activity_regularizer",
-        "kernel_constraint",
-        "bias_constraint",
-    ):
+    for name in ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint"):
         if getattr(layer, name) is not None:
             raise NotPlain(f"layer {layer.name!r} has a setting {name}")
     if not layer.trainable:
@@ -140,7 +160,9 @@ def _check_trains_plainly(layer):
 
 def _check_widths(model, dense):
     if not dense or len(set(map(id, dense))) < len(dense):
-        raise NotPlain("it has no Dense layers" if not dense else "it has a Dense layer twice")
+        raise NotPlain("it has a Dense layer twice" if dense else "it has no Dense layers")
+    if None in model.input_shape[1:]:
+        raise NotPlain("its rows may have any shape")
     width = math.prod(model.input_shape[1:])
     for layer in dense:
         if layer.bias is None:

@@ -24,7 +24,7 @@ class Data(NamedTuple):
 
     @classmethod
     def of(cls, x, y=None, sample_weight=None):
-        """Of the arguments as they are given.
+        """Of the arguments as they are given; an array may be the only one of a list.
 
         Raises:
             ValueError: One is no array of numbers, is empty, or has another number of rows.
@@ -94,6 +94,10 @@ def as_bytes(rows):
 
 
 def _array(name, values):
+    if isinstance(values, (list, tuple)) and any(np.ndim(value) > 1 for value in values):
+        if len(values) > 1:
+            raise ValueError(f"{name} must be one array, got a {type(values).__name__} of several")
+        values = values[0]
     rows = np.asarray(values) if not isinstance(values, (dict, str)) else np.asarray(None)
     if rows.dtype.kind not in "fiub" or rows.ndim < 1:
         raise ValueError(

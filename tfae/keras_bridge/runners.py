@@ -1,5 +1,8 @@
 """What trains a Keras model: one of tfae's engines, or an epoch of Keras' own step."""
 
+import math
+
+import numpy as np
 import tensorflow as tf
 
 from tfae.keras_bridge.rows import as_bytes
@@ -18,6 +21,7 @@ class PlainRunner:
     def __init__(self, engine, reason):
         self._engine = engine
         self.engine = engine.name
+        self.precision = engine.precision.name
         self.reason = reason
 
     def load(self, data):
@@ -27,8 +31,8 @@ class PlainRunner:
         return tf.constant(rows if packed is None else packed)
 
     def takes(self, data):
-        """Whether the data can be loaded."""
-        return data.is_plain()
+        """Whether other data than those it was made for can be loaded."""
+        return data.is_plain() and math.prod(data.x.shape[1:]) == self._engine.model.stack.features
 
     def train_epoch(self, rows, order):
         """Train once on every row, in this order; the losses' mean, by name."""
@@ -67,7 +71,7 @@ class KerasRunner:
         return inputs, targets, None if sample_weight is None else tf.constant(sample_weight)
 
     def takes(self, data):
-        """Whether the data can be loaded."""
+        """Whether other data than those it was made for can be loaded."""
         return True
 
     def train_epoch(self, data, order):
@@ -112,16 +116,23 @@ class KerasRunner:
             step(whole * batch_size, row_count - whole * batch_size)
 
     def _means(self):
-        return {name: float(mean) for name, mean in self._model.get_metrics_result().items()}
+        means = {name: np.asarray(mean) for name, mean in self._model.get_metrics_result().items()}
+        return {name: mean if mean.ndim else float(mean) for name, mean in means.items()}
 
 
 def build(model, data):
     """Have the model make all its variables: its layers', its metrics' and its optimizer's."""
-    one = data.rows(slice(1))
-    outputs = model(one.x)
-    _, y, sample_weight = one.for_keras()
-    model.compute_loss(one.x, y, outputs, sample_weight, training=False)
-    model.compute_metrics(one.x, y, outputs, sample_weight)
+    if not model.built:
+        model.build((None, *data.x.shape[1:]))
+    x, y, sample_weight = data.rows(slice(1)).for_keras()
+    outputs = model(x, training=False)
+    if y is x and outputs.shape[1:] != x.shape[1:]:
+        raise ValueError(
+            f"the model gives rows of the shape {tuple(outputs.shape[1:])} for those of "
+            f"{x.shape[1:]}: give y, what they are to be"
+        )
+    model.compute_loss(x, y, outputs, sample_weight, training=False)
+    model.compute_metrics(x, y, outputs, sample_weight)
     model.reset_metrics()
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)

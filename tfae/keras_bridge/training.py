@@ -1,6 +1,7 @@
 """`tfae.fit`: Keras' `fit` for a dense autoencoder, an epoch a call."""
 
 import itertools
+import numbers
 import random
 
 import keras
@@ -52,11 +53,12 @@ def fit(
         shuffle: Whether every epoch has an order of its own.
         sample_weight: [N].
         initial_epoch: How many epochs count as done.
-        validation_freq: Epochs between two validations, or a collection of those that have one.
+        validation_freq: Epochs between two validations, or a collection of those that have one,
+            from 1.
         precision: "float32", "mixed_bfloat16" or "mixed_float16"; that of the model's dtype policy
             by default.
         engine: "auto", "xla" or "fused".
-        seed: Of the orders; by default drawn from Python's `random`, which
+        seed: Of the orders, 0 or more; by default drawn from Python's `random`, which
             `keras.utils.set_random_seed` seeds.
 
     Returns:
@@ -73,6 +75,7 @@ def fit(
     else:
         held_out = _validation(validation_data)
     batch_size = checked_batch_size(batch_size)
+    _check_numbers(epochs, initial_epoch, validation_freq, seed)
     say = console.say if verbose else lambda line: None
     runner = runner_for(model, data, batch_size, precision, engine, say)
     if held_out and not runner.takes(held_out):
@@ -80,17 +83,18 @@ def fit(
     else:
         evaluator = runner
     steps = -(-len(data.x) // batch_size)
-    callbacks = keras.callbacks.CallbackList(
-        callbacks,
-        add_history=True,
-        add_progbar=verbose != 0,
-        verbose=verbose,
-        epochs=epochs,
-        steps=steps,
-        model=model,
-        engine=runner.engine,
-        reason=runner.reason,
-    )
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = keras.callbacks.CallbackList(
+            callbacks,
+            add_history=True,
+            add_progbar=verbose != 0,
+            verbose=verbose,
+            epochs=epochs,
+            steps=steps,
+            model=model,
+            engine=runner.engine,
+            reason=runner.reason,
+        )
     warn_of_batches(callbacks.callbacks)
 
     rows = runner.load(data)
@@ -99,7 +103,7 @@ def fit(
     callbacks.on_train_begin()
     # BackupAndRestore knows better, by now, where to begin.
     first = model._initial_epoch or initial_epoch
-    logs = {}
+    logs = None
     orders_left = iter(_orders(data, shuffle, seed, first, epochs))
     for epoch in range(first, epochs):
         callbacks.on_epoch_begin(epoch)
@@ -110,11 +114,12 @@ def fit(
             callbacks.on_test_begin()
             held_out_logs = evaluator.evaluate(held_out)
             callbacks.on_test_end(held_out_logs)
-            logs.update({f"val_{name}": value for name, value in held_out_logs.items()})
+            logs = logs | {f"val_{name}": value for name, value in held_out_logs.items()}
         callbacks.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
-    model.optimizer.finalize_variable_values(model.trainable_weights)
+    if logs:  # an epoch has run, of which there may be averages to put in place
+        model.optimizer.finalize_variable_values(model.trainable_weights)
     callbacks.on_train_end(logs)
     return model.history
 
@@ -123,14 +128,29 @@ def _validation(given):
     """The `Data` of `validation_data`, or None."""
     if given is None:
         return None
-    if not isinstance(given, (tuple, list)):
-        return Data.of(given)
-    if not 1 <= len(given) <= 3:
+    parts = given if isinstance(given, (tuple, list)) else (given,)
+    if not 1 <= len(parts) <= 3:
         raise ValueError(
             "validation_data must be (x, y) or (x, y, sample_weight), or x alone; got "
-            f"{len(given)} arrays"
+            f"{len(parts)} arrays"
         )
-    return Data.of(*given)
+    try:
+        return Data.of(*parts)
+    except ValueError as error:
+        raise ValueError(f"validation_data: {error}") from None
+
+
+def _check_numbers(epochs, initial_epoch, validation_freq, seed):
+    for name, value, least in (
+        ("epochs", epochs, 0),
+        ("initial_epoch", initial_epoch, 0),
+        ("validation_freq", validation_freq, 1),
+        ("seed", 0 if seed is None else seed, 0),
+    ):
+        if name == "validation_freq" and isinstance(value, (list, tuple, set, range)):
+            continue
+        if not isinstance(value, numbers.Integral) or value < least:
+            raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
 
 
 def _orders(data, shuffle, seed, first, epochs):
@@ -144,6 +164,6 @@ def _orders(data, shuffle, seed, first, epochs):
 
 def _is_due(epoch, frequency):
     """Whether the epoch, from 0, ends with a validation, as Keras has it."""
-    if isinstance(frequency, int):
+    if isinstance(frequency, numbers.Integral):
         return (epoch + 1) % frequency == 0
     return epoch + 1 in frequency
