@@ -77,8 +77,13 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize("loss", ["binary_crossentropy", "mse"])
-@pytest.mark.parametrize(("count", "features", "layers"), SHAPES)
+@pytest.mark.parametrize(
+    ("count", "features", "layers", "loss"),
+    [
+        *((*shape, "binary_crossentropy") for shape in SHAPES),
+        *((*shape, "mse") for shape in SHAPES[3:5]),
+    ],
+)
 def test_loss_and_gradients_are_those_of_float64_numpy(count, features, layers, loss, engine_name):
     config = TrainConfig(
         layers=layers,
@@ -205,14 +210,12 @@ CASES = {
         f"activation {name}": {"activation": name, "output_activation": name, "loss": "mse"}
         for name in ACTIVATIONS
     },
-    **{f"loss {name}": {"loss": name} for name in ("binary_crossentropy", "mse", "mae", "huber")},
-    "adadelta": {"optimizer": "adadelta", "learning_rate": 1.0},
+    **{f"loss {name}": {"loss": name} for name in ("binary_crossentropy", "mae", "huber")},
     "adadelta at Keras' default rate": {"optimizer": "adadelta", "learning_rate": 0.001},
     "adam with weight decay": {"weight_decay": 0.01},
-    "adam with a decay that float32 hardly sees": {"weight_decay": 1e-4},
-    "a rate that is a whole number": {"optimizer": "adadelta", "learning_rate": 1},
+    "adam with a decay that float32 hardly sees": {"weight_decay": 1e-4, "beta_2": 0.9},
+    "adadelta at a rate that is a whole number": {"optimizer": "adadelta", "learning_rate": 1},
     "adam with clipping": {"clip_norm": 0.01},
-    "adam that forgets sooner": {"beta_2": 0.9},
     "sgd": {"optimizer": "sgd", "learning_rate": 0.5},
     "sgd with momentum": {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9},
     "sgd with nesterov": {

@@ -65,11 +65,17 @@ FUSED = {
     "nested": {"build": nested},
     "images": {"build": images},
     "deep": {"build": lambda: sequential((16, 8, 4), "linear")},
-    "adadelta": {"optimizer": lambda: optimizers.Adadelta(1.0)},
+    "adadelta": {
+        "optimizer": lambda: optimizers.Adadelta(1.0),
+        "loss": keras.losses.BinaryCrossentropy(),
+    },
     "adam": {"optimizer": lambda: optimizers.Adam(0.01, 0.8, 0.99, 1e-4)},
     "adamw": {"optimizer": lambda: optimizers.AdamW(weight_decay=0.01)},
-    "sgd": {"optimizer": lambda: optimizers.SGD(0.1)},
-    "momentum": {"optimizer": lambda: optimizers.SGD(0.1, 0.9, nesterov=True)},
+    "sgd": {"optimizer": lambda: optimizers.SGD(0.1), "loss": "mae"},
+    "momentum": {
+        "optimizer": lambda: optimizers.SGD(0.1, 0.9, nesterov=True),
+        "loss": keras.losses.Huber(),
+    },
     "clipped": {"optimizer": lambda: optimizers.Adam(global_clipnorm=0.01)},
     "cosine": {
         "optimizer": lambda: optimizers.Adam(
@@ -82,9 +88,6 @@ FUSED = {
         )
     },
     "cross-entropy": {"loss": "binary_crossentropy"},
-    "cross-entropy object": {"loss": keras.losses.BinaryCrossentropy()},
-    "mae": {"loss": "mae"},
-    "huber": {"loss": keras.losses.Huber()},
 }
 XLA = {
     "rmsprop": {
@@ -312,6 +315,11 @@ def test_targets_weights_and_validation_data_are_keras_own(native, kind, rows):
     go_on_with_keras(ours, theirs, x, y)
 
 
+def test_targets_that_equal_the_rows_are_the_rows(native, rows):
+    history = tfae.fit(compiled(sequential), rows[:500], rows[:500], verbose=0)
+    assert history.params["engine"] == "fused"
+
+
 def test_one_epoch_is_one_trace(native, rows):
     """Every epoch and every later call runs what the first one made."""
     model = compiled(sequential, metrics=["mae"])
@@ -408,7 +416,7 @@ def own_loss(targets, outputs):
     [
         ({"build": conv}, "layer 'seen' is a Conv2D"),
         ({"build": OwnStep}, "OwnStep has a train_step of its own"),
-        ({"build": sequential, "loss": own_loss}, "the loss is <function own_loss"),
+        ({"build": sequential, "loss": own_loss}, "the loss is own_loss"),
         ({"build": sequential, "loss": None}, "the loss is none"),
         ({"build": sequential, "run_eagerly": True}, "run_eagerly=True"),
     ],
@@ -438,6 +446,7 @@ def test_what_cannot_be_taken_is_named(settings, message, rows):
         ({"validation_data": np.zeros((0, FEATURES))}, "validation_data: x has no rows"),
         ({"validation_data": np.zeros((5, 3))}, "incompatible|expected shape"),
         ({"validation_freq": 0}, "validation_freq must be a whole number, at least 1; got 0"),
+        ({"shuffle": "batch"}, "shuffle must be True or False, got 'batch'"),
         ({"seed": -1}, "seed must be a whole number, at least 0; got -1"),
         ({"epochs": 1.5}, "epochs must be a whole number"),
         ({"x": [np.zeros((4, 36)), np.zeros((4, 36))]}, "x must be one array, got a list of sev"),

@@ -71,11 +71,11 @@ def check_taken(model):
     for layer in leaf_layers(model):
         if type(layer) not in TAKEN:
             raise ValueError(
-                f"layer {layer.name!r} is a {type(layer).__name__}, which is no layer of a dense "
-                f"autoencoder: {_WAY_OUT}"
+                f"layer {layer.name!r} is a {type(layer).__name__} layer, which tfae.fit does not "
+                f"take: {_WAY_OUT}"
             )
     if not isinstance(model.loss, str) and not _is_keras_own(model.loss):
-        given = "none" if model.loss is None else str(model.loss)
+        given = "none" if model.loss is None else getattr(model.loss, "__name__", model.loss)
         raise ValueError(
             f"the loss is {given}; give compile() the name of one of Keras' losses or a "
             f"keras.losses object, or {_WAY_OUT}"

@@ -29,9 +29,9 @@ class Data(NamedTuple):
         Raises:
             ValueError: One is no array of numbers, is empty, or has another number of rows.
         """
-        same = y is None or y is x
-        x = _array("x", x)
-        data = cls(x, None if same else _array("y", y), None)
+        x, y = _array("x", x), None if y is None or y is x else _array("y", y)
+        # A slice of x is another object each time, and still x.
+        data = cls(x, None if y is not None and np.array_equal(x, y) else y, None)
         if sample_weight is not None:
             data = data._replace(sample_weight=_array("sample_weight", sample_weight))
         for name, rows in zip(cls._fields, data, strict=True):

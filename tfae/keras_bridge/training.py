@@ -12,6 +12,7 @@ from tfae.data.feed import orders
 from tfae.keras_bridge.callbacks import warn_of_batches
 from tfae.keras_bridge.compiled import check_taken, runner_for
 from tfae.keras_bridge.rows import Data, checked_batch_size
+from tfae.keras_bridge.runners import KerasRunner
 
 
 def fit(
@@ -40,9 +41,10 @@ def fit(
     ends training midway, they are those of the last whole epoch.
 
     Args:
-        model: A compiled `keras.Model` (Sequential, Functional or nested) of Dense layers, with
-            activations, reshaping of what goes in and comes out, Dropout and GaussianNoise.
-        x: [N, ...], the rows.
+        model: A compiled `keras.Model` (Sequential, Functional, nested, or with a call of its own)
+            of Dense layers, Activation, ReLU, LeakyReLU, ELU, Flatten, Reshape, Dropout,
+            GaussianNoise, Rescaling and BatchNormalization.
+        x: [N, ...], the rows. Bytes count from 0 to 255, as in Keras.
         y: [N, ...], what they are to be rebuilt as; x by default.
         batch_size: 32 by default, as in Keras.
         epochs: The number of the last epoch, from 1.
@@ -76,12 +78,16 @@ def fit(
         held_out = _validation(validation_data)
     batch_size = checked_batch_size(batch_size)
     _check_numbers(epochs, initial_epoch, validation_freq, seed)
+    if shuffle not in (True, False):
+        raise ValueError(f"shuffle must be True or False, got {shuffle!r}")
     say = console.say if verbose else lambda line: None
     runner = runner_for(model, data, batch_size, precision, engine, say)
     if held_out and not runner.takes(held_out):
         evaluator = runner_for(model, held_out, batch_size)
     else:
         evaluator = runner
+    if isinstance(runner, KerasRunner):
+        say(f"training by Keras' own step, which is compiled first: {runner.reason}")
     steps = -(-len(data.x) // batch_size)
     if not isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = keras.callbacks.CallbackList(
