@@ -216,34 +216,36 @@ def _machine(document):
     )
 
 
+# By its name in the README: the JSON that it is made from, and how.
 TABLES = {
-    "fit": fit_sentence,
-    "throughput": throughput_table,
-    "throughput_deep": throughput_table,
-    "time_to_loss": time_to_loss_table,
-    "parity": parity_table,
-    "scaling": scaling_table,
-    "process": process_table,
+    "fit": ("throughput", fit_sentence),
+    "throughput": ("throughput", throughput_table),
+    "throughput_deep": ("throughput_deep", throughput_table),
+    "time_to_loss": ("time_to_loss", time_to_loss_table),
+    "parity": ("parity", parity_table),
+    "scaling": ("scaling", scaling_table),
+    "process": ("process", process_table),
 }
 
 
 def read(name):
     """The committed JSON of a benchmark."""
-    name = {"fit": "throughput"}.get(name, name)
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def render(readme):
     """The README's text with every table made anew from its JSON."""
-    for name, table in TABLES.items():
+    for name, (result, table) in TABLES.items():
         begin, end = f"<!-- {name}: python -m benchmarks.report -->", f"<!-- end of {name} -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
         if not pattern.search(readme):
             sys.exit(f"README.md has no lines {begin!r} and {end!r} to put the table between")
         try:
-            text = f"{begin}\n{table(read(name))}\n{end}"
+            text = f"{begin}\n{table(read(result))}\n{end}"
         except KeyError as key:
-            sys.exit(f"results/{name}.json has no {key}: measure it again, it is of an older form")
+            sys.exit(
+                f"results/{result}.json has no {key}: measure it again, it is of an older form"
+            )
         readme = pattern.sub(lambda _, text=text: text, readme)
     return readme
 

@@ -35,5 +35,6 @@ EPOCHS_WEIGHT_ATOL = 1e-5
 # A loss under a mixed policy, of which two correct programs round apart: what is asked of them.
 MIXED_LOSS_RTOL = 3e-3
 
-# A loss after a few epochs in other orders from the same weights: orders move it by half of this.
-OTHER_ORDER_RTOL = 0.02
+# A loss after three epochs of 3,000 digits in other orders from the same weights: Keras alone, in
+# five orders, spreads by 0.7 %. Twice that.
+OTHER_ORDER_RTOL = 0.015

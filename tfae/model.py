@@ -5,8 +5,7 @@ import random
 import tensorflow as tf
 
 from tfae.activations import activate
-from tfae.kernels.library import load_built, stack_inputs
-from tfae.kernels.threads import thread_count
+from tfae.kernels.library import load_built, run_layers
 from tfae.scaling import Scaling
 from tfae.spec import ACTIVATIONS
 
@@ -141,8 +140,7 @@ class Autoencoder(tf.Module):
 
     def _native_layers(self, native, inputs, scaling, first, last):
         params, activations = self.params[2 * first : 2 * last], self.stack.activations[first:last]
-        stack = stack_inputs(inputs, params, activations, scaling)
-        return native.ops.tfae_layers(**stack, threads=thread_count())
+        return run_layers(native, inputs, params, activations, scaling)
 
     def _layers(self, inputs, first, last):
         activations = self.stack.activations[first:last]

@@ -7,6 +7,28 @@ import keras
 _OF_BATCHES = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 
 
+def callback_list(callbacks, model, verbose, add_history=False, **params):
+    """Keras' list of these callbacks, or the one that they are already.
+
+    Args:
+        callbacks: A callback, several, a `keras.callbacks.CallbackList`, or None.
+        model: The model that they are told of.
+        verbose: 0, 1, 2 or "auto", as in Keras.
+        add_history: Whether the model gets a History of what they are told.
+        **params: What the callbacks find in their `params`.
+    """
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks
+    return keras.callbacks.CallbackList(
+        callbacks,
+        add_history=add_history,
+        add_progbar=verbose != 0,
+        model=model,
+        verbose=verbose,
+        **params,
+    )
+
+
 def warn_of_batches(callbacks):
     """Name those that want to be told of every batch, and say what to do.
 

@@ -3,11 +3,11 @@
 import keras
 import tensorflow as tf
 
+from tfae.keras_bridge.callbacks import callback_list
 from tfae.keras_bridge.compiled import check_taken, runner_for
 from tfae.keras_bridge.layers import NotPlain, dense_stack
 from tfae.keras_bridge.rows import Data, checked_batch_size
-from tfae.kernels.library import load_built, stack_inputs
-from tfae.kernels.threads import thread_count
+from tfae.kernels.library import load_built, run_layers
 from tfae.scaling import Scaling
 
 BATCH_SIZE = 1024  # where Keras predicts: its results do not depend on it, and its speed does
@@ -45,7 +45,7 @@ def evaluate(
     check_taken(model)
     data = Data.of(x, y, sample_weight)
     runner = runner_for(model, data, checked_batch_size(batch_size), say=lambda line: None)
-    callbacks = _callbacks(model, callbacks, verbose)
+    callbacks = callback_list(callbacks, model, verbose, epochs=1, steps=1)
     callbacks.on_test_begin()
     logs = runner.evaluate(runner.load(data))
     callbacks.on_test_end(logs)
@@ -80,11 +80,14 @@ def predict(model, x, *, batch_size=None, verbose="auto", callbacks=None):
     if not found:
         batch_size = batch_size or BATCH_SIZE
         return model.predict(rows, batch_size=batch_size, verbose=verbose, callbacks=callbacks)
-    callbacks = _callbacks(model, callbacks, verbose)
+    callbacks = callback_list(callbacks, model, verbose, epochs=1, steps=1)
     callbacks.on_predict_begin()
-    outputs = _native_outputs(*found, rows).reshape(-1, *model.output_shape[1:])
+    native, dense = found
+    inputs = tf.constant(rows.reshape(len(rows), -1).astype("float32", copy=False))
+    params = [variable.value for variable in dense.variables]
+    outputs = run_layers(native, inputs, params, dense.activations, Scaling()).numpy()
     callbacks.on_predict_end()
-    return outputs
+    return outputs.reshape(-1, *model.output_shape[1:])
 
 
 def _native_stack(model, rows):
@@ -98,18 +101,3 @@ def _native_stack(model, rows):
         return None
     fits = rows.shape[1:] == model.input_shape[1:] and dense.policy == "float32"
     return (native, dense) if fits else None
-
-
-def _callbacks(model, callbacks, verbose):
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        return callbacks
-    return keras.callbacks.CallbackList(
-        callbacks, add_progbar=verbose != 0, verbose=verbose, epochs=1, steps=1, model=model
-    )
-
-
-def _native_outputs(native, dense, rows):
-    inputs = tf.constant(rows.reshape(len(rows), -1).astype("float32", copy=False))
-    params = [variable.value for variable in dense.variables]
-    stack = stack_inputs(inputs, params, dense.activations, Scaling())
-    return native.ops.tfae_layers(**stack, threads=thread_count()).numpy()

@@ -5,9 +5,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfae.engines.xla import compiled
 from tfae.keras_bridge.rows import as_bytes
-
-compiled = tf.function(jit_compile=True, autograph=False)
 
 
 class PlainRunner:

@@ -4,12 +4,11 @@ import itertools
 import numbers
 import random
 
-import keras
 import tensorflow as tf
 
 from tfae import console
 from tfae.data.feed import orders
-from tfae.keras_bridge.callbacks import warn_of_batches
+from tfae.keras_bridge.callbacks import callback_list, warn_of_batches
 from tfae.keras_bridge.compiled import check_taken, runner_for
 from tfae.keras_bridge.rows import Data, checked_batch_size
 from tfae.keras_bridge.runners import KerasRunner
@@ -83,24 +82,16 @@ def fit(
     say = console.say if verbose else lambda line: None
     runner = runner_for(model, data, batch_size, precision, engine, say)
     if held_out and not runner.takes(held_out):
-        evaluator = runner_for(model, held_out, batch_size)
+        evaluator = runner_for(model, held_out, batch_size, say=say)
     else:
         evaluator = runner
     if isinstance(runner, KerasRunner):
         say(f"training by Keras' own step, which is compiled first: {runner.reason}")
     steps = -(-len(data.x) // batch_size)
-    if not isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks = keras.callbacks.CallbackList(
-            callbacks,
-            add_history=True,
-            add_progbar=verbose != 0,
-            verbose=verbose,
-            epochs=epochs,
-            steps=steps,
-            model=model,
-            engine=runner.engine,
-            reason=runner.reason,
-        )
+    which = {"engine": runner.engine, "reason": runner.reason}
+    callbacks = callback_list(
+        callbacks, model, verbose, add_history=True, epochs=epochs, steps=steps, **which
+    )
     warn_of_batches(callbacks.callbacks)
 
     rows = runner.load(data)

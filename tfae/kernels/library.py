@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfae.kernels.build import KernelError, build, find
 from tfae.kernels.check import check
+from tfae.kernels.threads import thread_count
 from tfae.spec import ACTIVATIONS
 
 
@@ -99,3 +100,9 @@ def stack_inputs(rows, params, activations, scaling):
         "params": list(params),
         "activations": [ACTIVATIONS.index(name) for name in activations],
     }
+
+
+def run_layers(kernels, inputs, params, activations, scaling):
+    """[N, O] float32, what layers give for rows [N, D], all of them as in `stack_inputs`."""
+    stack = stack_inputs(inputs, params, activations, scaling)
+    return kernels.ops.tfae_layers(**stack, threads=thread_count())
