@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
 
 INITIAL_LOSS_SCALE = 2.0**15
 LOSS_SCALE_GROWTH_STEPS = 2000
@@ -25,17 +26,10 @@ class Precision:
     def matmul(self, a, b):
         """`a` [B, I] times `b` [I, O], both float32, as [B, O] float32; differentiable.
 
-        The two products of the gradient round their inputs in the same way. A mixed policy runs
-        inside a compiled function only: TensorFlow's plain kernels have no half product with a
-        float32 result.
+        The two products of the gradient round their inputs in the same way. It runs inside a
+        compiled function only: TensorFlow's plain kernels have no half product with a float32
+        result.
         """
-        if self.compute_dtype == tf.float32:
-            return tf.matmul(a, b)
-        return self._mixed_matmul(a, b)
-
-    def _mixed_matmul(self, a, b):
-        def product(x, y, **transpose):
-            return tf.matmul(x, y, output_type=tf.float32, **transpose)
 
         @tf.custom_gradient
         def rounded(a, b):
@@ -43,13 +37,34 @@ class Precision:
 
             def gradient(upstream):
                 upstream = tf.cast(upstream, self.compute_dtype)
-                return product(upstream, b, transpose_b=True), product(
-                    a, upstream, transpose_a=True
-                )
+                return _product(upstream, b, transpose_b=True), _product_of_columns(a, upstream)
 
-            return product(a, b), gradient
+            return _product(a, b), gradient
 
         return rounded(a, b)
+
+
+def _product(a, b, **transpose):
+    return tf.matmul(a, b, output_type=tf.float32, **transpose)
+
+
+def _product_of_columns(a, b):
+    """`a`' [I, B] times `b` [B, O], of `a` [B, I].
+
+    XLA folds any transpose it can see into the product. On a GPU that costs nothing; a CPU's
+    product reads `a` by columns at two thirds of its speed, so that there the narrower matrix is
+    turned round behind XLA's back.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return _product(a, b, transpose_a=True)
+    if a.shape[1] <= b.shape[1]:
+        return _product(_kept(tf.transpose(a)), b)
+    return tf.transpose(_product(_kept(tf.transpose(b)), a))
+
+
+def _kept(tensor):
+    """The tensor itself, which XLA has to store as it is: it folds nothing through."""
+    return xla.optimization_barrier(tensor)[0]
 
 
 PRECISIONS = {
