@@ -17,9 +17,23 @@ struct Rows {
   const float* width = nullptr;
 };
 
-inline float Value(float value) { return value; }
-inline float Value(uint8_t byte) { return byte * (1.0f / 255); }
-inline Vec LoadValues(const float* from) { return Load(from); }
-inline Vec LoadValues(const uint8_t* from) { return LoadBytes(from); }
+// What a stored number counts.
+template <typename T>
+constexpr float kUnit = 1.0f;
+template <>
+constexpr float kUnit<uint8_t> = 1.0f / 255;
+
+inline Vec LoadNumbers(const float* from) { return Load(from); }
+inline Vec LoadNumbers(const uint8_t* from) { return LoadBytes(from); }
+
+template <typename T>
+float Value(T number) {
+  return number * kUnit<T>;
+}
+
+template <typename T>
+Vec LoadValues(const T* from) {
+  return LoadNumbers(from) * kUnit<T>;
+}
 
 }  // namespace tfae

@@ -78,14 +78,14 @@ inline Vec Sqrt(Vec value) {
 #endif
 }
 
-// Bytes as floats, 255 as 1.
+// Bytes as floats, from 0 to 255.
 inline Vec LoadBytes(const uint8_t* from) {
 #ifdef TFAE_AVX512
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-  return reinterpret_cast<Vec>(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))) * (1.0f / 255);
+  return reinterpret_cast<Vec>(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)));
 #else
   float lanes[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = from[lane] * (1.0f / 255);
+  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = from[lane];
   return Load(lanes);
 #endif
 }

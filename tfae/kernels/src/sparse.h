@@ -21,13 +21,14 @@ class SparseLayer {
     std::fill(counts_.begin(), counts_.end(), 0);
     for (int r = 0; r < count; ++r) {
       const T* row = rows + static_cast<size_t>(r) * row_stride_;
-      const int nonzero = List(row, r);
+      const int nonzero = Positions(row);
       for (int column = 0; column < layer_.columns; column += 2 * kLanes) {
         float* to = before + static_cast<size_t>(r) * layer_.stride + column;
+        const bool lists = column == 0 && !entries_.empty();
         if (column + kLanes < layer_.columns) {
-          Row<2>(row, nonzero, parameters, column, to);
+          Row<2>(row, r, nonzero, lists, parameters, column, to);
         } else {
-          Row<1>(row, nonzero, parameters, column, to);
+          Row<1>(row, r, nonzero, lists, parameters, column, to);
         }
       }
     }
@@ -56,21 +57,26 @@ class SparseLayer {
   };
 
   // How many values of a row are not zero; positions_ has which.
-  int List(const T* row, int r) {
+  int Positions(const T* row) {
     int count = 0;
     for (int f = 0; f < row_stride_; f += kLanes) {
       count += NonZero(row + f, f, positions_.data() + count);
     }
-    for (int i = 0; i < count && !entries_.empty(); ++i) {
-      const int f = positions_[i];
-      entries_[static_cast<size_t>(f) * kBlockRows + counts_[f]++] = {Value(row[f]), r};
-    }
     return count;
   }
 
-  // One row's columns; four sums each, since an addition waits for the one before it.
+  // The value of a feature f of row r, which is put on f's list.
+  float Take(const T* row, int r, int f, bool lists) {
+    const float value = Value(row[f]);
+    if (lists) entries_[static_cast<size_t>(f) * kBlockRows + counts_[f]++] = {value, r};
+    return value;
+  }
+
+  // One row's columns; four sums each, since an addition waits for the one before it. The products
+  // leave time to list the row's values.
   template <int V>
-  void Row(const T* row, int count, const float* parameters, int column, float* to) const {
+  void Row(const T* row, int r, int count, bool lists, const float* parameters, int column,
+           float* to) {
     const float* kernel = parameters + layer_.kernel + column;
     const float* bias = parameters + layer_.bias + column;
     Vec sums[4][V] = {};
@@ -79,7 +85,7 @@ class SparseLayer {
 #pragma GCC unroll 4
       for (int s = 0; s < 4; ++s) {
         const int f = positions_[i + s];
-        const Vec value = Broadcast(Value(row[f]));
+        const Vec value = Broadcast(Take(row, r, f, lists));
 #pragma GCC unroll 2
         for (int v = 0; v < V; ++v) {
           sums[s][v] += value * Load(kernel + static_cast<size_t>(f) * layer_.stride + v * kLanes);
@@ -88,7 +94,7 @@ class SparseLayer {
     }
     for (; i < count; ++i) {
       const int f = positions_[i];
-      const Vec value = Broadcast(Value(row[f]));
+      const Vec value = Broadcast(Take(row, r, f, lists));
       for (int v = 0; v < V; ++v) {
         sums[0][v] += value * Load(kernel + static_cast<size_t>(f) * layer_.stride + v * kLanes);
       }
