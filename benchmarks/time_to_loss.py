@@ -17,14 +17,17 @@ from tfae.config import ENGINES, RECIPES, TrainConfig, flag_of, recipe
 from tfae.startup import import_tensorflow
 
 OPTIMIZERS = ("adadelta", "adam")
-# tfae's orders are not Keras', and Adam's loss falls by less an epoch, near the end, than orders
-# differ: tfae may need more epochs than Keras for the same loss. They count.
+# tfae's orders are not Keras', and near the end an epoch lowers Adam's loss by less than orders
+# differ by: with the same recipe tfae may need more epochs than Keras, which count, and a seed may
+# never get there. That equal orders give equal losses is benchmarks.parity's to prove.
 MORE_EPOCHS = 2
 LOSS_RTOL = 1e-5  # of tfae's last validation loss against Keras', of the same weights
 
 
 def main(argv=None, ours=None):
     """Run the benchmark; exit status 1 where tfae does not meet a target, or only says so.
+
+    The fast recipe has to meet it from every seed, Keras' own from most.
 
     Args:
         argv: The arguments; None for the command line's.
@@ -121,7 +124,7 @@ class _Run:
             reached = [
                 (len(curve), total) for curve, total in zip(self.curves, keras_s, strict=True)
             ]
-        met = None not in reached
+        met = [pair is not None for pair in reached]
         epoch_s = harness.spread(
             [statistics.median(epoch.epoch_s for epoch in curve) for curve in self.curves]
         )
@@ -140,15 +143,16 @@ class _Run:
                 {"epoch_s": [e.epoch_s for e in curve], "val_loss": [e.val_loss for e in curve]}
                 for curve in self.curves
             ],
-            "met": met,
+            "seeds_that_met": sum(met),
+            "met": all(met) if self.targets == OPTIMIZERS else sum(met) > len(met) / 2,
         }
-        if met:
-            seconds = [seconds for _, seconds in reached]
-            result["epochs_to_loss"] = harness.spread([epochs for epochs, _ in reached])
-            result["seconds_to_loss"] = harness.spread(seconds)
-            result["first_reached_epochs"] = [epochs for epochs, _ in first_reached]
+        if any(met):
+            epochs, seconds = zip(*filter(None, reached), strict=True)
+            result["epochs_to_loss"] = harness.spread(list(epochs))
+            result["seconds_to_loss"] = harness.spread(list(seconds))
+            result["first_reached_epochs"] = [pair[0] for pair in first_reached if pair]
             result["times_keras"] = harness.spread(
-                [theirs / ours for theirs, ours in zip(keras_s, seconds, strict=True)]
+                [theirs / ours[1] for theirs, ours in zip(keras_s, reached, strict=True) if ours]
             )
         return result
 
@@ -160,6 +164,12 @@ def until(curve, target):
         return None
     epochs = int(np.argmax(losses <= target)) + 1
     return epochs, sum(epoch.epoch_s for epoch in curve[:epochs])
+
+
+def seeds_note(result):
+    """Which part of the seeds met the target, where it is not all."""
+    met, seeds = result["seeds_that_met"], len(result["curves"])
+    return "" if met == seeds else f" ({met} of {seeds} seeds)"
 
 
 def _described(config):
@@ -178,7 +188,7 @@ def _print(results, work):
     rows = []
     for result in results:
         target = f"{result['target']} {statistics.mean(result['target_losses']):.4f}"
-        if not result["met"]:
+        if not result["seeds_that_met"]:
             rows.append((result["name"], target, "not met", "", "", "", ""))
             continue
         seconds, epochs = result["seconds_to_loss"], result["epochs_to_loss"]["median"]
@@ -186,7 +196,7 @@ def _print(results, work):
             (
                 result["name"],
                 target,
-                f"{epochs:g}",
+                f"{epochs:g}{seeds_note(result)}",
                 f"{seconds['median']:.2f}",
                 f"{seconds['min']:.2f} to {seconds['max']:.2f}",
                 f"{result['times_keras']['median']:.1f}",

@@ -38,7 +38,7 @@ def own_environment(monkeypatch, tmp_path, cache_dir):
 @pytest.fixture
 def native():
     """The native kernels, built once for all test processes."""
-    from tfae.kernels.build import NoCompiler
+    from tfae.kernels.compiler import NoCompiler
     from tfae.kernels.library import load
 
     try:

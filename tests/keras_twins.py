@@ -1,8 +1,11 @@
 """Small Keras models, and what it means that two of them were trained alike."""
 
 import keras
+import numpy as np
 import pytest
-from tolerances import EPOCH_LOSS_RTOL
+from tolerances import EPOCH_LOSS_RTOL, EPOCHS_WEIGHT_ATOL
+
+import tfae
 
 FEATURES, BATCH = 36, 64
 
@@ -13,6 +16,60 @@ def sequential(hidden=(8,), output="sigmoid", **code):
     layers += [keras.layers.Dense(width, "relu") for width in (*hidden[1:], *hidden[-2::-1])]
     return keras.Sequential(
         [keras.Input((FEATURES,)), *layers, keras.layers.Dense(FEATURES, output)]
+    )
+
+
+def functional():
+    """The same by calls."""
+    rows = keras.Input((FEATURES,))
+    codes = keras.layers.Dense(8, "relu")(rows)
+    return keras.Model(rows, keras.layers.Dense(FEATURES, "sigmoid")(codes))
+
+
+def nested():
+    """An encoder and a decoder, models themselves, chained."""
+    rows, codes = keras.Input((FEATURES,)), keras.Input((8,))
+    encoder = keras.Model(rows, keras.layers.Dense(8, "relu")(rows))
+    decoder = keras.Model(codes, keras.layers.Dense(FEATURES, "sigmoid")(codes))
+    return keras.Model(rows, decoder(encoder(rows)))
+
+
+def images():
+    """Of images [6, 6], the activations in layers of their own."""
+    return keras.Sequential(
+        [
+            keras.Input((6, 6)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8),
+            keras.layers.ReLU(),
+            keras.layers.Dense(FEATURES),
+            keras.layers.Activation("sigmoid"),
+            keras.layers.Reshape((6, 6)),
+        ]
+    )
+
+
+def normalised():
+    """With layers whose variables are no weights of a Dense layer."""
+    return keras.Sequential(
+        [
+            keras.Input((FEATURES,)),
+            keras.layers.Rescaling(2.0, -1.0),
+            keras.layers.Dense(8, use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.LeakyReLU(),
+            keras.layers.Dense(FEATURES),
+        ]
+    )
+
+
+def conv():
+    """No dense autoencoder."""
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            keras.layers.Conv2D(1, 3, padding="same", name="seen"),
+        ]
     )
 
 
@@ -30,3 +87,20 @@ def same_histories(history, expected):
     assert list(history.history) == list(expected.history)
     for name, values in expected.history.items():
         assert history.history[name] == pytest.approx(values, rel=EPOCH_LOSS_RTOL), name
+
+
+def train_both(settings, x, y=None, **options):
+    """The same model through Keras and through tfae: their histories are held to be equal."""
+    ours, theirs = compiled(**settings), compiled(**settings)
+    options = {"batch_size": BATCH, "epochs": 3, "shuffle": False, "verbose": 0, **options}
+    expected = theirs.fit(x, x if y is None else y, **options)
+    history = tfae.fit(ours, x, y, **options)
+    same_histories(history, expected)
+    return ours, theirs, history.params["engine"]
+
+
+def same_weights(ours, theirs):
+    """Weights, and what the optimizer keeps of every step."""
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=EPOCHS_WEIGHT_ATOL)
+    assert int(ours.optimizer.iterations) == int(theirs.optimizer.iterations)

@@ -3,61 +3,24 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import optimizers
 from keras.optimizers import schedules
-from keras_twins import BATCH, FEATURES, compiled, same_histories, sequential
-from tolerances import EPOCH_LOSS_RTOL, EPOCHS_WEIGHT_ATOL, MIXED_LOSS_RTOL, RECONSTRUCTION_ATOL
+from keras_twins import (
+    BATCH,
+    FEATURES,
+    compiled,
+    functional,
+    images,
+    nested,
+    normalised,
+    same_histories,
+    same_weights,
+    sequential,
+    train_both,
+)
+from tolerances import EPOCH_LOSS_RTOL, MIXED_LOSS_RTOL
 
 import tfae
-from tfae.keras_bridge.compiled import runner_for
-from tfae.keras_bridge.rows import Data
-from tfae.keras_bridge.runners import KerasRunner
-
-
-def functional():
-    """The same by calls."""
-    rows = keras.Input((FEATURES,))
-    codes = keras.layers.Dense(8, "relu")(rows)
-    return keras.Model(rows, keras.layers.Dense(FEATURES, "sigmoid")(codes))
-
-
-def nested():
-    """An encoder and a decoder, models themselves, chained."""
-    rows, codes = keras.Input((FEATURES,)), keras.Input((8,))
-    encoder = keras.Model(rows, keras.layers.Dense(8, "relu")(rows))
-    decoder = keras.Model(codes, keras.layers.Dense(FEATURES, "sigmoid")(codes))
-    return keras.Model(rows, decoder(encoder(rows)))
-
-
-def images():
-    """Of images [6, 6], the activations in layers of their own."""
-    return keras.Sequential(
-        [
-            keras.Input((6, 6)),
-            keras.layers.Flatten(),
-            keras.layers.Dense(8),
-            keras.layers.ReLU(),
-            keras.layers.Dense(FEATURES),
-            keras.layers.Activation("sigmoid"),
-            keras.layers.Reshape((6, 6)),
-        ]
-    )
-
-
-def normalised():
-    """With layers whose variables are no weights of a Dense layer."""
-    return keras.Sequential(
-        [
-            keras.Input((FEATURES,)),
-            keras.layers.Rescaling(2.0, -1.0),
-            keras.layers.Dense(8, use_bias=False),
-            keras.layers.BatchNormalization(),
-            keras.layers.LeakyReLU(),
-            keras.layers.Dense(FEATURES),
-        ]
-    )
-
 
 FUSED = {
     "sequential": {"build": sequential},
@@ -115,93 +78,6 @@ XLA = {
 }
 
 
-def with_code(layer):
-    """A stack whose code is what the layer makes of it."""
-    return lambda: keras.Sequential(
-        [
-            keras.Input((FEATURES,)),
-            keras.layers.Dense(8),
-            layer(),
-            keras.layers.Dense(FEATURES, "sigmoid"),
-        ]
-    )
-
-
-def tanh(x):
-    """One of somebody's own that has the name of Keras'."""
-    return 1.7159 * keras.ops.tanh(x * 2 / 3)
-
-
-def two_headed():
-    """Whose encoder gives two codes, of which the second is rebuilt from."""
-    rows, again = keras.Input((FEATURES,)), keras.Input((FEATURES,))
-    codes = keras.layers.Dense(8)(rows)
-    encoder = keras.Model(rows, [codes, keras.layers.ReLU()(codes)])
-    return keras.Model(again, keras.layers.Dense(FEATURES, "sigmoid")(encoder(again)[1]))
-
-
-def channels_first():
-    """That flattens images in an order of its own."""
-    return keras.Sequential(
-        [
-            keras.Input((6, 6)),
-            keras.layers.Flatten(data_format="channels_first"),
-            *sequential().layers,
-            keras.layers.Reshape((6, 6)),
-        ]
-    )
-
-
-L1 = keras.regularizers.L1(0.1)
-LEFT_TO_KERAS = {
-    "a setting of the loss": ({"loss": keras.losses.Huber(delta=0.1)}, "the loss, or a setting"),
-    "a type of the loss": ({"loss": keras.losses.MeanSquaredError(dtype="float16")}, "the loss"),
-    "a weight of the loss": ({"loss_weights": 0.25}, "its loss has a weight"),
-    "a regularizer": (
-        {"build": with_code(lambda: keras.layers.ReLU(activity_regularizer=L1))},
-        "activity_regularizer",
-    ),
-    "an activation": ({"build": with_code(lambda: keras.layers.Activation(tanh))}, "none of tfae"),
-    "a policy": ({"build": with_code(lambda: keras.layers.ReLU(dtype="float16"))}, "policies"),
-    "a hidden sigmoid": (
-        {"build": images, "loss": "binary_crossentropy"},
-        "a sigmoid in float32 that comes last",
-    ),
-    "two heads": ({"build": two_headed}, "several inputs or outputs"),
-    "an order of pixels": ({"build": channels_first}, "channels first"),
-    "any shape": (
-        {
-            "build": lambda: keras.Sequential(
-                [keras.Input((None, FEATURES)), keras.layers.Dense(8), keras.layers.Dense(FEATURES)]
-            )
-        },
-        "any shape",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", LEFT_TO_KERAS)
-def test_what_the_engines_do_not_compute_is_left_to_keras(name, rows):
-    settings, reason = LEFT_TO_KERAS[name]
-    model = compiled(**{"build": sequential, **settings})
-    x = rows.reshape([-1, *(n or 1 for n in model.input_shape[1:])])
-    runner = runner_for(model, Data.of(x), BATCH)
-    assert isinstance(runner, KerasRunner)
-    assert reason in runner.reason
-    expected = model.predict(x, verbose=0)
-    np.testing.assert_allclose(
-        tfae.predict(model, x, verbose=0), expected, atol=RECONSTRUCTION_ATOL
-    )
-
-
-def test_an_engine_must_have_keras_loss(native, rows, monkeypatch):
-    """What no condition caught, the loss of some rows would."""
-    monkeypatch.setattr("tfae.keras_bridge.compiled._loss_name", lambda loss: "mae")
-    runner = runner_for(compiled(sequential), Data.of(rows), BATCH)
-    assert isinstance(runner, KerasRunner)
-    assert "where Keras' is" in runner.reason
-
-
 def test_other_layers_and_another_compile_are_seen(native, rows):
     model = compiled(sequential)
     options = {"batch_size": BATCH, "verbose": 0}
@@ -214,15 +90,6 @@ def test_other_layers_and_another_compile_are_seen(native, rows):
     assert all((old != new).any() for old, new in zip(before, model.get_weights(), strict=True))
     expected = model.evaluate(rows, rows, verbose=0)
     assert tfae.evaluate(model, rows, verbose=0) == pytest.approx(expected, rel=EPOCH_LOSS_RTOL)
-
-
-def test_an_optimizer_of_another_model_is_refused_as_by_keras(native, rows):
-    first = compiled(sequential)
-    tfae.fit(first, rows, verbose=0)
-    second = sequential()
-    second.compile(first.optimizer, "mse")
-    with pytest.raises(ValueError, match=r"Unknown variable|recreate a new optimizer"):
-        tfae.fit(second, rows, verbose=0)
 
 
 def test_an_optimizers_own_order_is_followed(native, rows):
@@ -255,23 +122,6 @@ def test_a_model_that_was_not_built_is_built_for_any_number_of_rows(native, rows
 def test_epochs_are_counted_as_keras_counts_them(native, options, rows):
     ours, theirs, _ = train_both({"build": sequential}, rows, validation_split=0.1, **options)
     same_weights(ours, theirs)
-
-
-def train_both(settings, x, y=None, **options):
-    """The same model through Keras and through tfae: their histories are held to be equal."""
-    ours, theirs = compiled(**settings), compiled(**settings)
-    options = {"batch_size": BATCH, "epochs": 3, "shuffle": False, "verbose": 0, **options}
-    expected = theirs.fit(x, x if y is None else y, **options)
-    history = tfae.fit(ours, x, y, **options)
-    same_histories(history, expected)
-    return ours, theirs, history.params["engine"]
-
-
-def same_weights(ours, theirs):
-    """Weights, and what the optimizer keeps of every step."""
-    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=EPOCHS_WEIGHT_ATOL)
-    assert int(ours.optimizer.iterations) == int(theirs.optimizer.iterations)
 
 
 def go_on_with_keras(ours, theirs, x, y=None):
@@ -383,90 +233,6 @@ def test_a_precision_can_be_asked_for(rows):
         tfae.fit(compiled(sequential, metrics=["mse"]), rows, precision="mixed_bfloat16")
 
 
-def conv():
-    return keras.Sequential(
-        [
-            keras.Input((6, 6, 1)),
-            keras.layers.Conv2D(1, 3, padding="same", name="seen"),
-        ]
-    )
-
-
-class OwnStep(keras.Model):
-    """A model with a training step of its own."""
-
-    def __init__(self):
-        super().__init__()
-        self.dense = keras.layers.Dense(FEATURES)
-
-    def call(self, rows):
-        return self.dense(rows)
-
-    def train_step(self, data):
-        return {"loss": tf.constant(0.0)}
-
-
-def own_loss(targets, outputs):
-    """None of Keras'."""
-    return tf.reduce_mean(tf.square(targets - outputs))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"build": conv}, "layer 'seen' is a Conv2D"),
-        ({"build": OwnStep}, "OwnStep has a train_step of its own"),
-        ({"build": sequential, "loss": own_loss}, "the loss is own_loss"),
-        ({"build": sequential, "loss": None}, "the loss is none"),
-        ({"build": sequential, "run_eagerly": True}, "run_eagerly=True"),
-    ],
-)
-def test_what_cannot_be_taken_is_named(settings, message, rows):
-    model = compiled(**settings)
-    before = model.get_weights()
-    with pytest.raises(ValueError, match=message) as raised:
-        tfae.fit(model, rows, verbose=0)
-    assert "model.fit" in str(raised.value) or "compile()" in str(raised.value)
-    for old, new in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
-    assert int(model.optimizer.iterations) == 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"x": np.array(["a", "b"])}, "x must be an array of numbers"),
-        ({"x": tf.data.Dataset.range(3)}, "got RangeDataset|got _RangeDataset"),
-        ({"x": np.zeros((0, FEATURES))}, "x has no rows"),
-        ({"y": np.zeros((5, FEATURES))}, "x has 600 rows and y 5"),
-        ({"sample_weight": np.ones(5)}, "x has 600 rows and sample_weight 5"),
-        ({"batch_size": 0}, "batch_size must be a whole number"),
-        ({"validation_split": 1.5}, "validation_split=1.5"),
-        ({"validation_data": (1, 2, 3, 4)}, "validation_data must be"),
-        ({"validation_data": np.zeros((0, FEATURES))}, "validation_data: x has no rows"),
-        ({"validation_data": np.zeros((5, 3))}, "incompatible|expected shape"),
-        ({"validation_freq": 0}, "validation_freq must be a whole number, at least 1; got 0"),
-        ({"shuffle": "batch"}, "shuffle must be True or False, got 'batch'"),
-        ({"seed": -1}, "seed must be a whole number, at least 0; got -1"),
-        ({"epochs": 1.5}, "epochs must be a whole number"),
-        ({"x": [np.zeros((4, 36)), np.zeros((4, 36))]}, "x must be one array, got a list of sev"),
-        ({"engine": "warp"}, "engine must be one of auto, xla, fused; got 'warp'"),
-        ({"precision": "half"}, "precision must be one of"),
-        ({"engine": "fused", "y": np.zeros((600, FEATURES))}, "engine='fused' does not take"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message, rows):
-    with pytest.raises(ValueError, match=message):
-        tfae.fit(compiled(sequential), **{"x": rows, "verbose": 0, **arguments})
-
-
-def test_a_model_that_is_not_compiled_is_refused(rows):
-    with pytest.raises(ValueError, match=r"call model\.compile\("):
-        tfae.fit(sequential(), rows)
-    with pytest.raises(ValueError, match="got a list"):
-        tfae.fit([], rows)
-
-
 @pytest.mark.parametrize(("metrics", "engine"), [([], "fused"), (["mse"], "xla")])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_what_stops_midway_leaves_the_last_whole_epoch(native, metrics, engine, error, rows):
@@ -483,49 +249,3 @@ def test_what_stops_midway_leaves_the_last_whole_epoch(native, metrics, engine, 
     for one, other in zip(stopped.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert int(stopped.optimizer.iterations) == 20
-
-
-@pytest.mark.parametrize("settings", [{}, {"metrics": ["mae", "mse"]}])
-def test_evaluate_is_keras_own(native, settings, rows):
-    model = compiled(sequential, loss="binary_crossentropy", **settings)
-    expected = model.evaluate(rows, rows, verbose=0, return_dict=True)
-    measured = tfae.evaluate(model, rows, verbose=0, return_dict=True)
-    assert measured == pytest.approx(expected, rel=EPOCH_LOSS_RTOL)
-    values = tfae.evaluate(model, rows, verbose=0)
-    assert values == pytest.approx(model.evaluate(rows, rows, verbose=0), rel=EPOCH_LOSS_RTOL)
-
-
-@pytest.mark.parametrize("build", [sequential, nested, images, normalised])
-def test_predict_is_keras_own(native, build, rows):
-    model = build()
-    x = rows.reshape(-1, *model.input_shape[1:])
-    outputs = tfae.predict(model, x, verbose=0)
-    assert outputs.shape == (600, *model.output_shape[1:])
-    np.testing.assert_allclose(
-        outputs, model.predict(x, verbose=0), rtol=0, atol=RECONSTRUCTION_ATOL
-    )
-
-
-def test_parts_of_a_model_predict_too(native, rows):
-    model = nested()
-    encoder, decoder = model.layers[1:]
-    codes = tfae.predict(encoder, rows, verbose=0)
-    np.testing.assert_allclose(codes, encoder.predict(rows, verbose=0), atol=RECONSTRUCTION_ATOL)
-    np.testing.assert_allclose(
-        tfae.predict(decoder, codes, verbose=0),
-        model.predict(rows, verbose=0),
-        rtol=0,
-        atol=RECONSTRUCTION_ATOL,
-    )
-
-
-@pytest.mark.parametrize("build", [sequential, functional, nested, images])
-def test_an_autoencoder_from_keras_and_back(build, rows):
-    model = build()
-    ours = tfae.Autoencoder.from_keras(model)
-    assert str(ours.stack) == "36-8-36"
-    expected = model.predict(rows.reshape(-1, *model.input_shape[1:]), verbose=0).reshape(600, -1)
-    for outputs in (ours.reconstruct(rows), ours.to_keras().predict(rows, verbose=0)):
-        np.testing.assert_allclose(outputs, expected, rtol=0, atol=RECONSTRUCTION_ATOL)
-    with pytest.raises(ValueError, match="layer 'seen' is a Conv2D"):
-        tfae.Autoencoder.from_keras(conv())

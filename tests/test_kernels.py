@@ -32,7 +32,7 @@ def fused(native, config, features, threads, scaling=None):
         batch_size=config.batch_size,
         precision=PRECISIONS[config.precision],
         clip_norm=config.clip_norm,
-        native=native,
+        kernels=native,
         threads=threads,
     )
 

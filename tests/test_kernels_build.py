@@ -9,8 +9,9 @@ import pytest
 from tfae.config import TrainConfig
 from tfae.engines import make_engine
 from tfae.errors import TrainingError
-from tfae.kernels.build import KernelError, build
+from tfae.kernels.build import build
 from tfae.kernels.check import check
+from tfae.kernels.compiler import KernelError
 from tfae.kernels.library import Kernels
 from tfae.model import Autoencoder
 from tfae.spec import Stack

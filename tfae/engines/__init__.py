@@ -1,11 +1,16 @@
 """What runs the epochs, and which engine it is to be."""
 
+import functools
+
+import tensorflow as tf
+
 from tfae import console
+from tfae.engines.engine import NotTaken
 from tfae.engines.fused import FusedEngine
+from tfae.engines.gpu import GpuEngine
 from tfae.engines.xla import XlaEngine
 from tfae.errors import ConfigError, TrainingError
-from tfae.kernels.build import KernelError
-from tfae.kernels.library import load
+from tfae.kernels.compiler import KernelError
 from tfae.optimizers import make_optimizer
 from tfae.precision import PRECISIONS
 from tfae.schedules import make_schedule
@@ -54,32 +59,22 @@ def pick_engine(name, model, *parts, precision, say=console.say, **settings):
         TrainingError: It cannot be built on this machine.
     """
     settings["precision"] = precision
+    xla = functools.partial(XlaEngine, model, *parts, **settings)
     if name == "xla":
-        return XlaEngine(model, *parts, **settings), "asked for by name"
-    native, reason = _kernels_for(name, precision.name, model.stack, say)
-    if native:
-        return FusedEngine(model, *parts, native=native, **settings), reason
-    return XlaEngine(model, *parts, **settings), reason
-
-
-def _kernels_for(name, precision, stack, say):
-    """The native kernels for a run, and why they were taken; or None, and why not."""
+        return xla(), "asked for by name"
     named = name == "fused"
-    refusal = FusedEngine.refusal(precision)
-    if refusal and named:
-        raise ConfigError(f"engine fused does not take this run: {refusal}; use engine xla")
-    refusal = refusal or (None if named else FusedEngine.drawback(stack))
-    if refusal:
-        return None, refusal
+    fused = GpuEngine if tf.config.list_physical_devices("GPU") else FusedEngine
     try:
-        native = load(say)
+        kernels = fused.kernels_for(model.stack, precision.name, settings["batch_size"], named, say)
+    except NotTaken as refusal:
+        if named:
+            raise ConfigError(
+                f"engine fused does not take this run: {refusal}; use engine xla"
+            ) from None
+        return xla(), str(refusal)
     except KernelError as error:
         if named:
             raise TrainingError(f"engine fused: {error}; engine xla needs no compiler") from None
-        return None, f"no fused kernels: {error}"
-    if precision == "mixed_bfloat16" and not native.has_bfloat16:
-        reason = "the fused kernels have no bfloat16 products for this processor"
-        if named:
-            raise TrainingError(f"engine fused: {reason}; use engine xla")
-        return None, reason
-    return native, "asked for by name" if named else "expected to be the fastest here"
+        return xla(), f"no fused kernels: {error}"
+    reason = "asked for by name" if named else "expected to be the fastest here"
+    return fused(model, *parts, kernels=kernels, **settings), reason

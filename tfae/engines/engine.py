@@ -5,6 +5,10 @@ from types import MappingProxyType
 from tfae.state import TrainState
 
 
+class NotTaken(Exception):
+    """Why an engine does not take a run, in a phrase."""
+
+
 class Engine:
     """Trains an autoencoder, an epoch a call: `train_epoch(rows, order)`, `evaluate(rows)`.
 

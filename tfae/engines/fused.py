@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from tfae.config import LOSSES
-from tfae.engines.engine import Engine
-from tfae.kernels.library import stack_inputs
+from tfae.engines.engine import Engine, NotTaken
+from tfae.kernels.library import load, stack_inputs
 from tfae.kernels.threads import thread_count
 from tfae.optimizers import SGD, Adadelta, Adam
 
@@ -20,34 +20,42 @@ class FusedEngine(Engine):
     the sums are added in the threads' order.
 
     Args:
-        native: The `tfae.kernels.library.Kernels`.
+        kernels: The `tfae.kernels.library.Kernels`.
         threads: How many; those that the machine has, by default.
     """
 
     name = "fused"
 
-    def __init__(self, *args, native, threads=None, **kwargs):
+    def __init__(self, *args, kernels, threads=None, **kwargs):
         super().__init__(*args, **kwargs)
-        self._ops = native.ops
+        self._ops = kernels.ops
         self._threads = threads or thread_count()
-        self.facts = {"threads": self._threads, "simd": native.simd}
+        self.facts = {"threads": self._threads, "simd": kernels.simd}
 
     @staticmethod
-    def refusal(precision):
-        """Why the kernels do not compute a run in that precision, or None."""
+    def kernels_for(stack, precision, batch_size, named, say):
+        """The kernels for a run.
+
+        Args:
+            stack: The `Stack`.
+            precision: By name.
+            batch_size: B.
+            named: Whether they were asked for by name, even if another engine would be faster.
+            say: Called with a line before a build.
+
+        Raises:
+            NotTaken: They do not compute this run, or would be slower.
+            KernelError: They cannot be had on this machine.
+        """
         if precision == "mixed_float16":
-            return "the fused kernels compute in float32 or bfloat16, not in float16"
-        if tf.config.list_physical_devices("GPU"):
-            return "the fused kernels run on the CPU, and there is a GPU"
-        return None
-
-    @staticmethod
-    def drawback(stack):
-        """Why another engine would be faster, or None."""
+            raise NotTaken("the fused kernels compute in float32 or bfloat16, not in float16")
         inputs, outputs = max(stack.layer_shapes, key=lambda shape: shape[0] * shape[1])
-        if inputs * outputs > LARGEST_KERNEL:
-            return f"faster than the fused kernels for a layer of {inputs} x {outputs}"
-        return None
+        if inputs * outputs > LARGEST_KERNEL and not named:
+            raise NotTaken(f"faster than the fused kernels for a layer of {inputs} x {outputs}")
+        native = load(say)
+        if precision == "mixed_bfloat16" and not native.has_bfloat16:
+            raise NotTaken("the fused kernels have no bfloat16 products for this processor")
+        return native
 
     @tf.function(autograph=False)
     def train_epoch(self, rows, order):
@@ -56,24 +64,19 @@ class FusedEngine(Engine):
         steps = -(-order.shape[0] // self._batch_size)
         step = state.step + tf.range(steps, dtype=tf.int64)
         rates = self._schedule(step)
-        name, constants, effective = _described(optimizer, rates, step)
+        name, constants, effective = described(optimizer, rates, step)
         done = self._ops.tfae_train_epoch(
             order=order,
             rates=effective,
             decays=rates * self._weight_decay if self._weight_decay else [],
-            # Of each kind of slot, one a parameter.
-            slots=[slot for kind in zip(*state.slots, strict=True) for slot in kind],
+            slots=by_kind(state.slots),
             optimizer=name,
             constants=constants,
             clip_norm=self._clip_norm,
             batch_size=self._batch_size,
             **self._common(rows, state.params),
         )
-        kinds = [
-            done.new_slots[kind * len(state.params) : (kind + 1) * len(state.params)]
-            for kind in range(optimizer.slot_count)
-        ]
-        slots = tuple(zip(*kinds, strict=True)) if kinds else tuple(() for _ in state.params)
+        slots = by_parameter(done.new_slots, len(state.params))
         params = tuple(done.new_params)
         self.state.write(state._replace(params=params, slots=slots, step=state.step + steps))
         return done.mean_loss
@@ -95,8 +98,8 @@ class FusedEngine(Engine):
         }
 
 
-def _described(optimizer, rates, step):
-    """An optimizer as the op has it: its name, its constants, and its rate at every step."""
+def described(optimizer, rates, step):
+    """An optimizer as the ops have it: its name, its constants, and its rate at every step."""
     if isinstance(optimizer, Adadelta):
         return "adadelta", [optimizer.rho, 1 - optimizer.rho, optimizer.epsilon], rates
     if isinstance(optimizer, Adam):
@@ -106,3 +109,17 @@ def _described(optimizer, rates, step):
     if optimizer.momentum:
         return "momentum", [optimizer.momentum, float(optimizer.nesterov)], rates
     return "sgd", [], rates
+
+
+def by_kind(slots):
+    """A list of all slots of the first kind, one a parameter, then of the second, as the ops take.
+
+    Args:
+        slots: For each parameter those of each kind.
+    """
+    return [slot for kind in zip(*slots, strict=True) for slot in kind]
+
+
+def by_parameter(slots, params):
+    """For each of so many parameters its slots, from a list as `by_kind` makes it."""
+    return tuple(tuple(slots[param::params]) for param in range(params))

@@ -1,5 +1,6 @@
 """The arrays that Keras' `fit` is given, checked."""
 
+import numbers
 from typing import NamedTuple
 
 import keras
@@ -71,9 +72,14 @@ def checked_batch_size(batch_size):
     """The batch size, Keras' own where it is None; ValueError where it is none."""
     if batch_size is None:
         return DEFAULT_BATCH_SIZE
-    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise ValueError(f"batch_size must be a whole number, at least 1; got {batch_size!r}")
+    check_whole_number("batch_size", batch_size, 1)
     return int(batch_size)
+
+
+def check_whole_number(name, value, least):
+    """Refuse another value, by a ValueError, than a whole number that is not below `least`."""
+    if not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
 
 
 def as_bytes(rows):

@@ -10,7 +10,7 @@ from tfae import console
 from tfae.data.feed import orders
 from tfae.keras_bridge.callbacks import callback_list, warn_of_batches
 from tfae.keras_bridge.compiled import check_taken, runner_for
-from tfae.keras_bridge.rows import Data, checked_batch_size
+from tfae.keras_bridge.rows import Data, check_whole_number, checked_batch_size
 from tfae.keras_bridge.runners import KerasRunner
 
 
@@ -76,7 +76,12 @@ def fit(
     else:
         held_out = _validation(validation_data)
     batch_size = checked_batch_size(batch_size)
-    _check_numbers(epochs, initial_epoch, validation_freq, seed)
+    check_whole_number("epochs", epochs, 0)
+    check_whole_number("initial_epoch", initial_epoch, 0)
+    if not isinstance(validation_freq, (list, tuple, set, range)):
+        check_whole_number("validation_freq", validation_freq, 1)
+    if seed is not None:
+        check_whole_number("seed", seed, 0)
     if shuffle not in (True, False):
         raise ValueError(f"shuffle must be True or False, got {shuffle!r}")
     say = console.say if verbose else lambda line: None
@@ -135,19 +140,6 @@ def _validation(given):
         return Data.of(*parts)
     except ValueError as error:
         raise ValueError(f"validation_data: {error}") from None
-
-
-def _check_numbers(epochs, initial_epoch, validation_freq, seed):
-    for name, value, least in (
-        ("epochs", epochs, 0),
-        ("initial_epoch", initial_epoch, 0),
-        ("validation_freq", validation_freq, 1),
-        ("seed", 0 if seed is None else seed, 0),
-    ):
-        if name == "validation_freq" and isinstance(value, (list, tuple, set, range)):
-            continue
-        if not isinstance(value, numbers.Integral) or value < least:
-            raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
 
 
 def _orders(data, shuffle, seed, first, epochs):

@@ -2,6 +2,7 @@
 
 `src/` has them: `ops.cc` is the way in from TensorFlow, `train.h` runs an epoch on a team of
 threads, `network.h` takes a block of rows forward and backward, `gemm.h` multiplies. `build.py`
-compiles them, `check.py` tries them, `library.py` loads them, `threads.py` counts; none of these
-knows of training runs. `python -m tfae.kernels` builds, checks and describes them by hand.
+compiles them by `compiler.py`, `check.py` tries them, `library.py` loads them, `threads.py` counts;
+none of these knows of training runs. `gpu/` has the epoch for a GPU. `python -m tfae.kernels`
+builds, checks and describes those of the CPU by hand.
 """

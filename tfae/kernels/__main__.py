@@ -10,7 +10,8 @@ def main():
     """Exit status 1, with one line, where there are no kernels to be had."""
     argparse.ArgumentParser("python -m tfae.kernels", description=__doc__).parse_args()
     import_tensorflow()
-    from tfae.kernels.build import KernelError, build
+    from tfae.kernels.build import build
+    from tfae.kernels.compiler import KernelError
     from tfae.kernels.library import load
     from tfae.kernels.threads import thread_count
 

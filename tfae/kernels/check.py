@@ -3,7 +3,7 @@
 import numpy as np
 
 from tfae.config import LOSSES
-from tfae.kernels.build import KernelError
+from tfae.kernels.compiler import KernelError
 from tfae.spec import ACTIVATIONS
 
 ROWS, FEATURES, CODE = 37, 50, 19  # none of them whole vectors

@@ -7,8 +7,9 @@ from types import ModuleType
 
 import tensorflow as tf
 
-from tfae.kernels.build import KernelError, build, find
+from tfae.kernels.build import build, find
 from tfae.kernels.check import check
+from tfae.kernels.compiler import KernelError
 from tfae.kernels.threads import thread_count
 from tfae.spec import ACTIVATIONS
 

@@ -1,0 +1,159 @@
+"""Check and time the GPU's epoch kernel without TensorFlow: python -m benchmarks.gpu.kernel.
+
+It needs CuPy, which holds the memory and the events, and a cubin, which is compiled where nvcc is
+at hand or given with --cubin.
+"""
+
+import argparse
+import statistics
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.gpu.driver import Module
+from benchmarks.gpu.problem import Problem, relative_errors
+from tfae.kernels.gpu.build import build_cubin
+from tfae.kernels.gpu.plan import Device
+
+STEP_RTOL, EPOCH_RTOL = 1e-3, 1e-2  # as tests/test_gpu_kernels.py has them
+WARM_UP, REPEATS = 3, 30
+
+
+class DeviceMemory:
+    """CuPy's arrays.
+
+    Args:
+        cupy: The module.
+    """
+
+    def __init__(self, cupy):
+        self.put, self.get = cupy.asarray, cupy.asnumpy
+
+    @staticmethod
+    def address(array):
+        """Where an array lies."""
+        return array.data.ptr
+
+
+def main(argv=None):
+    """Run the benchmark; return the exit status."""
+    parser = argparse.ArgumentParser(prog="benchmarks.gpu.kernel", description=__doc__)
+    parser.add_argument("--cubin", type=Path, help="compiled before, for this device")
+    parser.add_argument("--quick", action="store_true", help="fewer checks and repeats")
+    options = parser.parse_args(argv)
+    try:
+        import cupy
+    except ImportError:
+        parser.error("CuPy is not installed: pip install cupy-cuda13x (or -cuda12x)")
+    properties = cupy.cuda.runtime.getDeviceProperties(0)
+    device = Device(properties["multiProcessorCount"], properties["sharedMemPerBlockOptin"])
+    capability = f"{properties['major']}.{properties['minor']}"
+    print(f"{properties['name'].decode()}, compute capability {capability}, {device}")
+    module = Module((options.cubin or build_cubin(capability, print)).read_bytes())
+    wrong = check(cupy, module, device, options.quick)
+    time_epochs(cupy, module, device, 5 if options.quick else REPEATS)
+    return int(wrong)
+
+
+def _bytes(count, features, seed=0):
+    """Rows of which four fifths are zero, as MNIST's."""
+    rng = np.random.default_rng(seed)
+    kept = rng.random((count, features)) < 0.19
+    return (rng.integers(1, 256, kept.shape) * kept).astype(np.uint8)
+
+
+def _problems(quick):
+    """(name, problem, tolerance) to be checked."""
+    yield "a step", Problem(784, 32, 256, _bytes(256, 784)), STEP_RTOL
+    yield "an epoch", Problem(784, 32, 256, _bytes(2000, 784)), EPOCH_RTOL
+    if quick:
+        return
+    for optimizer in ("adam", "momentum", "sgd"):
+        yield optimizer, Problem(784, 32, 256, _bytes(256, 784), "bfloat16", optimizer), STEP_RTOL
+    yield "float16", Problem(784, 32, 256, _bytes(256, 784), "float16", "sgd"), STEP_RTOL
+    yield "odd sizes", Problem(77, 19, 50, _bytes(333, 77)), EPOCH_RTOL
+    yield "a wide layer", Problem(784, 256, 1024, _bytes(1024, 784), optimizer="sgd"), STEP_RTOL
+    rows = _bytes(512, 1000).astype("f") / 255
+    yield "float32 rows", Problem(1000, 64, 512, rows, optimizer="sgd", clip_norm=1e-3), STEP_RTOL
+    yield "weights off chip", Problem(9000, 256, 64, _bytes(64, 9000), optimizer="sgd"), STEP_RTOL
+
+
+def check(cupy, module, device, quick=False):
+    """Compare with float64 numpy; print a line a problem. Returns whether one is wrong."""
+    memory, any_wrong = DeviceMemory(cupy), False
+    for name, problem, rtol in _problems(quick):
+        plan = problem.plan(device)
+
+        def run(kernel, settings, plan=plan):
+            module.launch(kernel, settings, plan)
+            cupy.cuda.runtime.deviceSynchronize()
+
+        loss, tensors, _ = problem.launch(plan, memory, run)
+        again = problem.launch(plan, memory, run)
+        errors = relative_errors(problem, loss, tensors, problem.reference())
+        worst = max(errors, key=lambda key: np.nan_to_num(errors[key], nan=np.inf))
+        same = loss == again[0] and all(
+            np.array_equal(a, b) for a, b in zip(chain(*tensors), chain(*again[1]), strict=True)
+        )
+        right = errors[worst] < rtol and same
+        any_wrong |= not right
+        print(
+            f"{'right' if right else 'WRONG'}  {name}: {worst} off by {errors[worst]:.1e} "
+            f"(allowed {rtol:.0e}), {'the same' if same else 'NOT THE SAME'} twice; "
+            f"{plan.blocks} blocks of {plan.slice}, {plan.shared_bytes >> 10} KiB"
+            f"{', off chip' if plan.spills else ''}"
+        )
+    return any_wrong
+
+
+def time_epochs(cupy, module, device, repeats):
+    """Print the time of an epoch of 60,000 rows beside the arithmetic floor."""
+    rate = _matmul_rate(cupy)
+    problem = Problem(784, 32, 256, _bytes(60_000, 784))
+    plan, memory = problem.plan(device), DeviceMemory(cupy)
+    milliseconds = []
+
+    def run(kernel, settings):
+        arrived = cupy.ndarray(1, "u4", cupy.cuda.MemoryPointer(_unowned(cupy, settings), 0))
+        for repeat in range(WARM_UP + repeats):
+            arrived.fill(0)
+            begin, end = cupy.cuda.Event(), cupy.cuda.Event()
+            begin.record()
+            module.launch(kernel, settings, plan, cupy.cuda.get_current_stream().ptr)
+            end.record()
+            end.synchronize()
+            if repeat >= WARM_UP:
+                milliseconds.append(cupy.cuda.get_elapsed_time(begin, end))
+
+    problem.launch(plan, memory, run)
+    epoch = statistics.median(milliseconds)
+    products = 5 * 2 * 60_000 * 784 * 32
+    print(
+        f"784-32-784, batches of 256, bfloat16: {epoch:.3f} ms an epoch of 60,000 rows "
+        f"({min(milliseconds):.3f} to {max(milliseconds):.3f}, {repeats} times), "
+        f"{epoch * 1e3 / problem.steps:.2f} us a step; its products alone at the "
+        f"{rate / 1e12:.0f} TFLOP/s of a large one: {products / rate * 1e3:.3f} ms"
+    )
+
+
+def _unowned(cupy, settings):
+    return cupy.cuda.UnownedMemory(settings.arrived, 4, None)
+
+
+def _matmul_rate(cupy, size=8192):
+    """FLOP/s of a large product of bfloat16, or of float16 where CuPy has no other."""
+    a, b = (cupy.random.standard_normal((size, size), "f").astype("f2") for _ in range(2))
+    times = []
+    for _ in range(8):
+        begin, end = cupy.cuda.Event(), cupy.cuda.Event()
+        begin.record()
+        a @ b
+        end.record()
+        end.synchronize()
+        times.append(cupy.cuda.get_elapsed_time(begin, end))
+    return 2 * size**3 / (statistics.median(times[3:]) / 1e3)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,184 @@
+"""What `tfae.fit` leaves to Keras' own step, and what it refuses."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras_twins import BATCH, FEATURES, compiled, conv, images, sequential
+from tolerances import RECONSTRUCTION_ATOL
+
+import tfae
+from tfae.keras_bridge.compiled import runner_for
+from tfae.keras_bridge.rows import Data
+from tfae.keras_bridge.runners import KerasRunner
+
+
+def with_code(layer):
+    """A stack whose code is what the layer makes of it."""
+    return lambda: keras.Sequential(
+        [
+            keras.Input((FEATURES,)),
+            keras.layers.Dense(8),
+            layer(),
+            keras.layers.Dense(FEATURES, "sigmoid"),
+        ]
+    )
+
+
+def tanh(x):
+    """One of somebody's own that has the name of Keras'."""
+    return 1.7159 * keras.ops.tanh(x * 2 / 3)
+
+
+def two_headed():
+    """Whose encoder gives two codes, of which the second is rebuilt from."""
+    rows, again = keras.Input((FEATURES,)), keras.Input((FEATURES,))
+    codes = keras.layers.Dense(8)(rows)
+    encoder = keras.Model(rows, [codes, keras.layers.ReLU()(codes)])
+    return keras.Model(again, keras.layers.Dense(FEATURES, "sigmoid")(encoder(again)[1]))
+
+
+def channels_first():
+    """That flattens images in an order of its own."""
+    return keras.Sequential(
+        [
+            keras.Input((6, 6)),
+            keras.layers.Flatten(data_format="channels_first"),
+            *sequential().layers,
+            keras.layers.Reshape((6, 6)),
+        ]
+    )
+
+
+L1 = keras.regularizers.L1(0.1)
+LEFT_TO_KERAS = {
+    "a setting of the loss": ({"loss": keras.losses.Huber(delta=0.1)}, "the loss, or a setting"),
+    "a type of the loss": ({"loss": keras.losses.MeanSquaredError(dtype="float16")}, "the loss"),
+    "a weight of the loss": ({"loss_weights": 0.25}, "its loss has a weight"),
+    "a regularizer": (
+        {"build": with_code(lambda: keras.layers.ReLU(activity_regularizer=L1))},
+        "activity_regularizer",
+    ),
+    "an activation": ({"build": with_code(lambda: keras.layers.Activation(tanh))}, "none of tfae"),
+    "a policy": ({"build": with_code(lambda: keras.layers.ReLU(dtype="float16"))}, "policies"),
+    "a hidden sigmoid": (
+        {"build": images, "loss": "binary_crossentropy"},
+        "a sigmoid in float32 that comes last",
+    ),
+    "two heads": ({"build": two_headed}, "several inputs or outputs"),
+    "an order of pixels": ({"build": channels_first}, "channels first"),
+    "any shape": (
+        {
+            "build": lambda: keras.Sequential(
+                [keras.Input((None, FEATURES)), keras.layers.Dense(8), keras.layers.Dense(FEATURES)]
+            )
+        },
+        "any shape",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LEFT_TO_KERAS)
+def test_what_the_engines_do_not_compute_is_left_to_keras(name, rows):
+    settings, reason = LEFT_TO_KERAS[name]
+    model = compiled(**{"build": sequential, **settings})
+    x = rows.reshape([-1, *(n or 1 for n in model.input_shape[1:])])
+    runner = runner_for(model, Data.of(x), BATCH)
+    assert isinstance(runner, KerasRunner)
+    assert reason in runner.reason
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_allclose(
+        tfae.predict(model, x, verbose=0), expected, atol=RECONSTRUCTION_ATOL
+    )
+
+
+def test_an_engine_must_have_keras_loss(native, rows, monkeypatch):
+    """What no condition caught, the loss of some rows would."""
+    monkeypatch.setattr("tfae.keras_bridge.plain._loss_name", lambda loss: "mae")
+    runner = runner_for(compiled(sequential), Data.of(rows), BATCH)
+    assert isinstance(runner, KerasRunner)
+    assert "where Keras' is" in runner.reason
+
+
+def test_an_optimizer_of_another_model_is_refused_as_by_keras(native, rows):
+    first = compiled(sequential)
+    tfae.fit(first, rows, verbose=0)
+    second = sequential()
+    second.compile(first.optimizer, "mse")
+    with pytest.raises(ValueError, match=r"Unknown variable|recreate a new optimizer"):
+        tfae.fit(second, rows, verbose=0)
+
+
+class OwnStep(keras.Model):
+    """A model with a training step of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(FEATURES)
+
+    def call(self, rows):
+        return self.dense(rows)
+
+    def train_step(self, data):
+        return {"loss": tf.constant(0.0)}
+
+
+def own_loss(targets, outputs):
+    """None of Keras'."""
+    return tf.reduce_mean(tf.square(targets - outputs))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"build": conv}, "layer 'seen' is a Conv2D"),
+        ({"build": OwnStep}, "OwnStep has a train_step of its own"),
+        ({"build": sequential, "loss": own_loss}, "the loss is own_loss"),
+        ({"build": sequential, "loss": None}, "the loss is none"),
+        ({"build": sequential, "run_eagerly": True}, "run_eagerly=True"),
+    ],
+)
+def test_what_cannot_be_taken_is_named(settings, message, rows):
+    model = compiled(**settings)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=message) as raised:
+        tfae.fit(model, rows, verbose=0)
+    assert "model.fit" in str(raised.value) or "compile()" in str(raised.value)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert int(model.optimizer.iterations) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x": np.array(["a", "b"])}, "x must be an array of numbers"),
+        ({"x": tf.data.Dataset.range(3)}, "got RangeDataset|got _RangeDataset"),
+        ({"x": np.zeros((0, FEATURES))}, "x has no rows"),
+        ({"y": np.zeros((5, FEATURES))}, "x has 600 rows and y 5"),
+        ({"sample_weight": np.ones(5)}, "x has 600 rows and sample_weight 5"),
+        ({"batch_size": 0}, "batch_size must be a whole number"),
+        ({"validation_split": 1.5}, "validation_split=1.5"),
+        ({"validation_data": (1, 2, 3, 4)}, "validation_data must be"),
+        ({"validation_data": np.zeros((0, FEATURES))}, "validation_data: x has no rows"),
+        ({"validation_data": np.zeros((5, 3))}, "incompatible|expected shape"),
+        ({"validation_freq": 0}, "validation_freq must be a whole number, at least 1; got 0"),
+        ({"shuffle": "batch"}, "shuffle must be True or False, got 'batch'"),
+        ({"seed": -1}, "seed must be a whole number, at least 0; got -1"),
+        ({"epochs": 1.5}, "epochs must be a whole number"),
+        ({"x": [np.zeros((4, 36)), np.zeros((4, 36))]}, "x must be one array, got a list of sev"),
+        ({"engine": "warp"}, "engine must be one of auto, xla, fused; got 'warp'"),
+        ({"precision": "half"}, "precision must be one of"),
+        ({"engine": "fused", "y": np.zeros((600, FEATURES))}, "engine='fused' does not take"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message, rows):
+    with pytest.raises(ValueError, match=message):
+        tfae.fit(compiled(sequential), **{"x": rows, "verbose": 0, **arguments})
+
+
+def test_a_model_that_is_not_compiled_is_refused(rows):
+    with pytest.raises(ValueError, match=r"call model\.compile\("):
+        tfae.fit(sequential(), rows)
+    with pytest.raises(ValueError, match="got a list"):
+        tfae.fit([], rows)

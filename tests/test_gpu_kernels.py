@@ -1,0 +1,211 @@
+"""The GPU's epoch kernel: its launch, its arithmetic as the processor runs it, its compilation."""
+
+import ctypes
+import dataclasses
+import shutil
+import subprocess
+from itertools import chain
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from reference import rows_with_zeros
+
+from benchmarks.gpu.problem import Problem, relative_errors
+from tfae.engines.engine import NotTaken
+from tfae.engines.gpu import GpuEngine
+from tfae.kernels.gpu.build import SOURCES, build_cubin
+from tfae.kernels.gpu.library import load_op
+from tfae.kernels.gpu.plan import Device, NoPlan, Settings, plan_launch
+from tfae.spec import Stack
+
+H200 = Device(multiprocessors=132, shared_bytes=232448)
+SMALL = Device(multiprocessors=5, shared_bytes=32 << 10)  # batches in chunks, weights off chip
+
+# Where inputs are rounded alike, what is left are float32's sums, and the few numbers that they
+# carry over the middle between two halves, which are 2^-9 apart.
+STEP_RTOL = 1e-3
+# An epoch carries those on.
+EPOCH_RTOL = 1e-2
+
+
+class HostMemory:
+    """numpy's arrays as a device's memory."""
+
+    put = staticmethod(np.copy)
+    get = staticmethod(np.asarray)
+
+    @staticmethod
+    def address(array):
+        return array.ctypes.data
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    """Launches the kernel on the processor: (problem, plan) -> what `Problem.launch` returns."""
+    path = tmp_path_factory.mktemp("gpu") / "host.so"
+    flags = ("-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-pthread")
+    subprocess.run(["g++", *flags, str(SOURCES / "host.cc"), "-o", str(path)], check=True)
+    library = ctypes.CDLL(str(path))
+
+    def launch(problem, plan):
+        def run(name, settings):
+            getattr(library, name)(ctypes.byref(settings), plan.blocks, plan.shared_bytes)
+
+        return problem.launch(plan, HostMemory, run)
+
+    return launch
+
+
+def assert_right(problem, launched, rtol):
+    loss, tensors, _ = launched
+    errors = relative_errors(problem, loss, tensors, problem.reference())
+    assert max(errors.values()) < rtol, errors
+
+
+def rows(count, features, dtype="uint8"):
+    return rows_with_zeros(count, features, 0.5, dtype)
+
+
+@pytest.mark.parametrize("optimizer", ["adadelta", "adam", "momentum", "sgd"])
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+def test_a_step_is_that_of_float64(host, half, optimizer):
+    problem = Problem(50, 12, 40, rows(40, 50), half, optimizer)
+    assert_right(problem, host(problem, problem.plan(H200)), STEP_RTOL)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": "mse", "activation": "tanh"},
+        {"activation": "linear", "decay": 0.01},
+        {"clip_norm": 1e-4},
+        {"clip_norm": 1e-4, "half": "float16"},
+        {"rows": rows(40, 50, "float32")},
+    ],
+    ids=lambda changes: ", ".join(changes),
+)
+def test_settings_are_those_of_float64(host, changes):
+    problem = dataclasses.replace(Problem(50, 12, 40, rows(40, 50), optimizer="sgd"), **changes)
+    assert_right(problem, host(problem, problem.plan(H200)), STEP_RTOL)
+
+
+@pytest.mark.parametrize(
+    ("features", "hidden", "batch", "count", "device"),
+    [
+        (784, 32, 64, 150, H200),
+        (1, 1, 1, 3, H200),
+        (17, 33, 24, 50, H200),
+        (100, 40, 100, 230, SMALL),
+        (40, 16, 150, 320, Device(multiprocessors=3, shared_bytes=30 << 10)),  # chunks alone
+    ],
+)
+def test_an_epoch_is_that_of_float64(host, features, hidden, batch, count, device):
+    problem = Problem(features, hidden, batch, rows(count, features))
+    assert_right(problem, host(problem, problem.plan(device)), EPOCH_RTOL)
+
+
+def test_results_are_the_same_to_the_bit(host):
+    problem = Problem(100, 16, 32, rows(80, 100))
+    first, second = (host(problem, problem.plan(H200)) for _ in range(2))
+    assert first[0] == second[0]
+    for a, b in zip(chain(*first[1]), chain(*second[1]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_step_that_overflows_float16_is_skipped_and_the_loss_scale_halved(host):
+    problem = Problem(20, 4, 16, rows(16, 20), "float16", "sgd", loss_scale=2.0**30)
+    _, tensors, scale = host(problem, problem.plan(H200))
+    for before, after in zip(problem.tensors[0], tensors[0], strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert scale[:1].view("f")[0] == 2.0**29
+    assert scale.tolist()[1:] == [0, 1]
+
+
+def test_the_tutorials_weights_stay_on_chip_in_one_wave():
+    plan = plan_launch(784, 32, 256, H200)
+    assert (plan.blocks, plan.slice, plan.chunk) == (49, 16, 256)
+    assert not plan.spills
+
+
+@pytest.mark.parametrize("features", [1, 15, 784, 4096, 60_000])
+@pytest.mark.parametrize("hidden", [1, 32, 256])
+@pytest.mark.parametrize("batch", [1, 256, 4096])
+def test_a_plan_covers_all_and_fits(features, hidden, batch):
+    try:
+        plan = plan_launch(features, hidden, batch, H200)
+    except NoPlan:
+        assert features * hidden >= 60_000 * 256 or batch * hidden * features >= 4096 * 256 * 784
+        return
+    assert plan.blocks <= H200.multiprocessors
+    assert (plan.blocks - 1) * plan.slice < features <= plan.blocks * plan.slice
+    assert plan.shared_bytes <= H200.shared_bytes
+    assert plan.chunk % 16 == 0
+    assert all(offset % 16 == 0 for offset in plan.offsets.values())
+
+
+def test_a_plan_puts_off_chip_what_does_not_fit():
+    assert not plan_launch(40, 16, 150, Device(3, 30 << 10)).spills
+    assert plan_launch(100, 40, 100, SMALL).spills
+
+
+def test_a_refusal_names_its_reason():
+    with pytest.raises(NoPlan, match="257 units is more than 256"):
+        plan_launch(784, 257, 256, H200)
+    with pytest.raises(NoPlan, match="5000 rows is more than 4096"):
+        plan_launch(784, 32, 5000, H200)
+    with pytest.raises(NoPlan, match="do not fit"):
+        plan_launch(100_000, 256, 256, Device(16, 100 << 10))
+
+
+@pytest.mark.skipif(not shutil.which("nvcc"), reason="there is no nvcc here")
+def test_the_cubin_has_a_kernel_for_each_precision_and_kind_of_rows():
+    code = build_cubin("9.0").read_bytes()
+    for half in ("bfloat16", "float16"):
+        for kind in ("uint8", "float32"):
+            assert f"tfae_epoch_{half}_{kind}".encode() in code
+
+
+def test_the_arguments_are_laid_out_as_in_c():
+    assert ctypes.sizeof(Settings) == 26 * 8 + 20 * 4 + 4 * 4
+
+
+@pytest.mark.parametrize(
+    ("layers", "precision", "reason"),
+    [((32,), "float32", "no float32 products"), ((64, 32), "mixed_bfloat16", "one hidden layer")],
+)
+def test_an_engine_refuses_what_no_gpu_would_take(layers, precision, reason):
+    with pytest.raises(NotTaken, match=reason):
+        GpuEngine.check(Stack.mirrored(784, layers), precision)
+
+
+def test_the_op_is_built_and_finds_no_gpu(native):
+    ops = load_op()
+    with tf.device("CPU"), pytest.raises(tf.errors.OpError, match="Could not find device"):
+        ops.tfae_gpu_train_epoch(
+            rows=np.zeros((2, 3), np.uint8),
+            order=[0, 1],
+            center=[],
+            width=[],
+            rates=[1.0],
+            decays=[],
+            loss_scale=[0, 0, 0],
+            params=[np.zeros(shape, "f") for shape in ((3, 2), (2,), (2, 3), (3,))],
+            slots=[],
+            compute="bfloat16",
+            activation=0,
+            output_activation=6,
+            loss=0,
+            optimizer=3,
+            constants=[],
+            clip_norm=0.0,
+            batch_size=2,
+            cubin="",
+            blocks=1,
+            slice=16,
+            padded_hidden=16,
+            chunk=16,
+            shared_bytes=1,
+            offsets=[0] * 8,
+            spilled_bytes=0,
+        )

@@ -1,0 +1,119 @@
+"""The epoch as one kernel on the GPU, whose weights stay on chip from first step to last."""
+
+import tensorflow as tf
+
+from tfae.config import LOSSES
+from tfae.engines.engine import NotTaken
+from tfae.engines.fused import by_kind, by_parameter, described
+from tfae.engines.xla import XlaEngine
+from tfae.kernels.gpu.library import load
+from tfae.kernels.gpu.plan import NoPlan, plan_launch
+from tfae.precision import LossScale
+from tfae.spec import ACTIVATIONS
+
+_OPTIMIZERS = ("adadelta", "adam", "momentum", "sgd")  # as src/functions.h has them
+
+
+class GpuEngine(XlaEngine):
+    """Trains by the op of `tfae.kernels.gpu`, and evaluates as `XlaEngine`.
+
+    Results are bit-reproducible on a kind of device: its blocks' sums are always added in the same
+    order.
+
+    Args:
+        kernels: The `tfae.kernels.gpu.library.GpuKernels`.
+    """
+
+    name = "fused"
+
+    def __init__(self, *args, kernels, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._kernels = kernels
+        self._plan = _plan(self.model.stack, self._batch_size, kernels.device)
+        self.facts = {"blocks": self._plan.blocks, "weights_on_chip": not self._plan.spills}
+
+    @classmethod
+    def kernels_for(cls, stack, precision, batch_size, named, say):
+        """As `FusedEngine.kernels_for`."""
+        cls.check(stack, precision)
+        if not named:
+            raise NotTaken("the GPU's fused kernel has not been measured: engine fused takes it")
+        kernels = load(say)
+        _plan(stack, batch_size, kernels.device)
+        return kernels
+
+    @staticmethod
+    def check(stack, precision):
+        """Raise `NotTaken` where no device would take the run."""
+        if precision == "float32":
+            raise NotTaken("the GPU's fused kernel has no float32 products")
+        if len(stack.activations) != 2:
+            raise NotTaken("the GPU's fused kernel has one hidden layer")
+
+    @tf.function(autograph=False)
+    def train_epoch(self, rows, order):
+        """As `Engine.train_epoch`."""
+        state, plan, model = self.state.read(), self._plan, self.model
+        steps = -(-order.shape[0] // self._batch_size)
+        step = state.step + tf.range(steps, dtype=tf.int64)
+        rates = self._schedule(step)
+        name, constants, effective = described(self._optimizer, rates, step)
+        scaled = rows.dtype != tf.uint8 and model.scaling.center is not None
+        hidden, output = (ACTIVATIONS.index(name) for name in model.stack.activations)
+        done = self._kernels.ops.tfae_gpu_train_epoch(
+            rows=rows,
+            order=order,
+            center=model.scaling.center if scaled else [],
+            width=model.scaling.width if scaled else [],
+            rates=effective,
+            decays=rates * self._weight_decay if self._weight_decay else [],
+            loss_scale=_packed(state.loss_scale),
+            params=state.params,
+            slots=by_kind(state.slots),
+            compute=self.precision.compute_dtype.name,
+            activation=hidden,
+            output_activation=output,
+            loss=LOSSES.index(self._loss),
+            optimizer=_OPTIMIZERS.index(name),
+            constants=constants,
+            clip_norm=self._clip_norm,
+            batch_size=self._batch_size,
+            cubin=str(self._kernels.cubin),
+            blocks=plan.blocks,
+            slice=plan.slice,
+            padded_hidden=plan.padded_hidden,
+            chunk=plan.chunk,
+            shared_bytes=plan.shared_bytes,
+            offsets=list(plan.offsets.values()),
+            spilled_bytes=plan.scratch["spilled"],
+        )
+        scale = _unpacked(done.new_loss_scale)
+        skipped = scale.skipped_steps - state.loss_scale.skipped_steps
+        self.state.write(
+            state._replace(
+                params=tuple(done.new_params),
+                slots=by_parameter(done.new_slots, len(state.params)),
+                step=state.step + steps - skipped,
+                loss_scale=scale,
+            )
+        )
+        values = order.shape[0] * rows.shape[1]
+        return tf.cast(tf.reduce_sum(done.losses) / values, tf.float32)
+
+
+def _plan(stack, batch_size, device):
+    try:
+        return plan_launch(*stack.widths[:2], batch_size, device)
+    except NoPlan as error:
+        raise NotTaken(f"the GPU's fused kernel does not take it: {error}") from None
+
+
+def _packed(scale):
+    """A `LossScale` as the kernel has it: [3] int32, the first one a float's bits."""
+    counts = (tf.cast(count, tf.int32) for count in (scale.good_steps, scale.skipped_steps))
+    return tf.stack([tf.bitcast(scale.value, tf.int32), *counts])
+
+
+def _unpacked(numbers):
+    value, *counts = tf.unstack(numbers)
+    return LossScale(tf.bitcast(value, tf.float32), *(tf.cast(count, tf.int64) for count in counts))

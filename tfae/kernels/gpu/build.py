@@ -1,0 +1,47 @@
+"""Compile the GPU's kernels with nvcc, for one kind of device, once, into the cache."""
+
+import os
+import shutil
+from pathlib import Path
+
+from tfae.kernels.compiler import KernelError, NoCompiler, build_once, cached_path
+
+SOURCES = Path(__file__).parent / "src"
+# By compute capability. Of Hopper and later, the features that only that architecture has, too.
+ARCHITECTURES = {"8.0": "80", "8.9": "89", "9.0": "90a", "10.0": "100a"}
+
+
+def build_cubin(capability, say=lambda line: None):
+    """The path of the kernels for a device; they are compiled first where they were not.
+
+    That needs no GPU, and no TensorFlow.
+
+    Args:
+        capability: The device's compute capability: "9.0".
+        say: Called with a line before something that takes long.
+
+    Raises:
+        KernelError: There is no nvcc, it failed, or it does not know the device; or the cache
+            cannot be written.
+    """
+    architecture = ARCHITECTURES.get(capability)
+    if not architecture:
+        raise KernelError(
+            f"the GPU's kernels are for compute capability {', '.join(ARCHITECTURES)}, "
+            f"not for {capability}"
+        )
+    code = f"-gencode=arch=compute_{architecture},code=sm_{architecture}"
+    command = (_nvcc(), "-cubin", "-std=c++17", "-O3", code)
+    path = cached_path("gpu", ".cubin", SOURCES, command[:1], command[1:])
+    build_once(
+        (*command, str(SOURCES / "epoch.cu")), path, f"the kernels for sm_{architecture}", say
+    )
+    return path
+
+
+def _nvcc():
+    toolkit = os.environ.get("CUDA_HOME") or "/usr/local/cuda"
+    found = shutil.which("nvcc") or shutil.which("nvcc", path=f"{toolkit}/bin")
+    if not found:
+        raise NoCompiler("there is no nvcc (install the CUDA toolkit, or set CUDA_HOME)")
+    return found

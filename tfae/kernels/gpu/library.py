@@ -1,0 +1,85 @@
+"""The GPU's kernels, loaded: a TensorFlow op that launches them, and the device that it is for."""
+
+import ctypes
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import tensorflow as tf
+
+from tfae.kernels.build import FLAGS, compiler_command
+from tfae.kernels.compiler import KernelError, build_once, cached_path
+from tfae.kernels.gpu.build import SOURCES, build_cubin
+from tfae.kernels.gpu.plan import Device
+
+# Of the CUDA driver's CUdevice_attribute.
+_MULTIPROCESSORS = 16
+_SHARED_BYTES_A_BLOCK = 97  # the most that a kernel can ask for
+_CAPABILITY = 75, 76  # major, minor
+
+
+@dataclass(frozen=True)
+class GpuKernels:
+    """The kernels, loaded.
+
+    Attributes:
+        ops: The op `tfae_gpu_train_epoch`; `src/op.cc` has what it takes.
+        cubin: The path of the kernels.
+        device: The `Device`.
+    """
+
+    ops: ModuleType
+    cubin: Path
+    device: Device
+
+
+def load(say=lambda line: None):
+    """The `GpuKernels` for the first GPU, built first where they have not been.
+
+    Args:
+        say: Called with a line before a build.
+
+    Raises:
+        KernelError: There is no GPU, no nvcc or no compiler, or one of them does not do.
+    """
+    attribute = _device_attributes()
+    major, minor = map(attribute, _CAPABILITY)
+    cubin = build_cubin(f"{major}.{minor}", say)
+    ops = load_op(say)
+    return GpuKernels(
+        ops, cubin, Device(*map(attribute, (_MULTIPROCESSORS, _SHARED_BYTES_A_BLOCK)))
+    )
+
+
+def load_op(say=lambda line: None):
+    """The op, built first where it has not been; that needs no GPU.
+
+    Raises:
+        KernelError: There is no compiler, it failed, or what it made does not load.
+    """
+    compiler, flags = compiler_command(), (*FLAGS, *tf.sysconfig.get_compile_flags())
+    path = cached_path("gpu-op", ".so", SOURCES, compiler, (tf.version.VERSION, *flags))
+    command = (*compiler, *flags, str(SOURCES / "op.cc"), *tf.sysconfig.get_link_flags(), "-ldl")
+    build_once(command, path, "the op that launches the GPU's kernels", say)
+    try:
+        return tf.load_op_library(str(path))
+    except tf.errors.NotFoundError as error:
+        raise KernelError(f"{path} does not load: {str(error).splitlines()[0]}") from None
+
+
+def _device_attributes():
+    """A function from the numbers of the first GPU's attributes to their values."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        raise KernelError(f"there is no CUDA driver ({error})") from None
+    device, value = ctypes.c_int(), ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0):
+        raise KernelError("the CUDA driver finds no GPU")
+
+    def attribute(number):
+        if driver.cuDeviceGetAttribute(ctypes.byref(value), number, device):
+            raise KernelError(f"the CUDA driver does not know the attribute {number}")
+        return value.value
+
+    return attribute

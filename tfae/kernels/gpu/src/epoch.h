@@ -1,0 +1,486 @@
+// Whole epochs of an autoencoder with one hidden layer, in one launch.
+//
+// Each block keeps the weights of a slice of pixels, its rows of the encoder and its columns of the
+// decoder, with their slots, from the first step to the last. Decoder, loss, both kernels' gradients
+// and their update are its own; only the hidden pre-activations and their slopes are sums over all
+// pixels: every block writes its part of them, and adds a share of all blocks' parts, always in the
+// same order, which it hands to all. So a step is four meetings of the blocks, and results are
+// reproducible to the bit.
+#pragma once
+
+#include "functions.h"
+#include "tile.h"
+
+namespace tfae::gpu {
+
+constexpr int kTensors = 4;  // encoder's kernel and bias, decoder's kernel and bias
+constexpr int kKinds = 3;    // values, first and second slots
+constexpr int kSkew = 8;     // a matrix' rows in shared memory begin in different banks
+constexpr int kQuadsAtOnce = 64, kParts = kThreads / kQuadsAtOnce;  // of a share that is summed
+constexpr int kGrowthSteps = 2000;  // good steps before the loss scale is doubled
+
+struct LossScale {
+  float value;
+  int32_t good_steps, skipped_steps;
+};
+
+// What a launch is given; tfae/kernels/gpu/plan.py has the same fields in the same order, and says
+// what they mean.
+struct Settings {
+  const void* rows;
+  const int32_t* order;
+  const float* center;
+  const float* width;
+  float* tensors[kKinds][kTensors];
+  const float* rates;
+  const float* decays;
+  float* partials;
+  float* before;
+  float* exchanged;
+  float* spilled;
+  float* squares;
+  double* losses;
+  unsigned* arrived;
+  LossScale* loss_scale;
+  int32_t row_count, features, hidden, batch;
+  int32_t activation, output_activation, loss, optimizer, slots;
+  int32_t slice, padded_hidden, chunk;
+  int32_t at_raw, at_inputs, at_encoder, at_decoder, at_exchanged, at_slopes, at_sums, at_own;
+  float constants[3];
+  float clip_norm;
+};
+
+TFAE_DEVICE float ValueOf(const Settings& s, const uint8_t* row, int f) {
+  return row[f] / 255.0f;
+}
+TFAE_DEVICE float ValueOf(const Settings& s, const float* row, int f) {
+  return s.center ? (row[f] - s.center[f]) / s.width[f] : row[f];
+}
+
+template <typename Half, typename T>
+class Epoch {
+ public:
+  TFAE_DEVICE Epoch(Block& block, const Settings& settings)
+      : block_(block), s_(settings), first_(block.index * settings.slice),
+        pixels_(Least(settings.slice, settings.features - first_)),
+        encoder_(At<uint16_t>(s_.at_encoder)), decoder_(At<uint16_t>(s_.at_decoder)),
+        exchanged_(At<uint16_t>(s_.at_exchanged)), slopes_(At<uint16_t>(s_.at_slopes)),
+        sums_(At<float>(s_.at_sums)),
+        own_(s_.spilled ? s_.spilled + static_cast<size_t>(block.index) * (kKinds + 1) * Size()
+                        : At<float>(s_.at_own)) {}
+
+  TFAE_DEVICE void Run() {
+    LossScale scale = Half::kScalesLoss ? *s_.loss_scale : LossScale{1.0f, 0, 0};
+    Exchange(true);
+    Round();
+    double loss = 0;
+    int updates = 0;
+    for (int start = 0, step = 0; start < s_.row_count; start += s_.batch, ++step) {
+      count_ = Least(s_.batch, s_.row_count - start);
+      order_ = s_.order + start;
+      buffer_ = InChunks() ? 0 : step % 2;
+      if (step == 0 || InChunks()) Load(0);
+      const float upstream = scale.value / (static_cast<float>(count_) * s_.features);
+      Encode();
+      block_.Meet();
+      Share([this](int row, int unit, float sum) {
+        const float z = sum + own_[HiddenBias() + unit];
+        s_.before[row * s_.padded_hidden + unit] = z;
+        return Activate(HiddenActivation(), z);
+      });
+      block_.Meet();
+      loss += Decode(upstream);
+      block_.Meet();
+      Share([this](int row, int unit, float sum) {
+        const float z = s_.before[row * s_.padded_hidden + unit];
+        return sum * SlopeOf(HiddenActivation(), z, Activate(HiddenActivation(), z));
+      });
+      block_.Arrive();
+      LoadAhead(start + s_.batch);  // which the others' last writes leave time for
+      block_.Wait();
+      EncoderGradient();
+      bool finite = true;
+      const float factor = Factor(scale.value, finite);
+      if (finite) Update(updates++, factor);
+      if (Half::kScalesLoss) Adapt(scale, finite);
+    }
+    Exchange(false);
+    WriteLoss(loss);
+    if (Half::kScalesLoss && block_.index == 0 && block_.IsFirstThread()) *s_.loss_scale = scale;
+  }
+
+ private:
+  TFAE_DEVICE static int Least(int a, int b) { return a < b ? a : b; }
+  TFAE_DEVICE static bool IsFinite(float value) { return value - value == 0; }
+  TFAE_DEVICE static Matrix<kByRows> Straight(const uint16_t* data, int stride) {
+    return {data, stride};
+  }
+  TFAE_DEVICE static Matrix<kByColumns> Transposed(const uint16_t* data, int stride) {
+    return {data, stride};
+  }
+  template <typename U>
+  TFAE_DEVICE U* At(int byte) const {
+    return reinterpret_cast<U*>(block_.shared + byte);
+  }
+  TFAE_DEVICE Activation HiddenActivation() const { return static_cast<Activation>(s_.activation); }
+
+  // A block's parameters: encoder [slice, hidden], decoder [hidden, slice], the pixels' biases and
+  // all of the hidden ones, which every block keeps alike. `own_` has their values, both slots and
+  // gradients, one after the other.
+  TFAE_DEVICE int KernelSize() const { return s_.slice * s_.padded_hidden; }
+  TFAE_DEVICE int OutputBias() const { return 2 * KernelSize(); }
+  TFAE_DEVICE int HiddenBias() const { return OutputBias() + s_.slice; }
+  TFAE_DEVICE int Size() const { return HiddenBias() + s_.padded_hidden; }
+  TFAE_DEVICE float* Gradients() const { return own_ + kKinds * Size(); }
+
+  TFAE_DEVICE int EncoderStride() const { return s_.padded_hidden + kSkew; }  // and exchanged_'s
+  TFAE_DEVICE int SliceStride() const { return s_.slice + kSkew; }  // of all others
+
+  // The inputs of a batch [chunk, slice], in one of two buffers.
+  TFAE_DEVICE float* Raw() const {
+    return At<float>(s_.at_raw) + buffer_ * s_.chunk * s_.slice;
+  }
+  TFAE_DEVICE uint16_t* Inputs() const {
+    return At<uint16_t>(s_.at_inputs) + buffer_ * s_.chunk * SliceStride();
+  }
+
+  // Calls f(parameter, its tensor, where it is in that) for each that is not padding.
+  template <typename F>
+  TFAE_DEVICE void ForEachParameter(F f) const {
+    block_.ForEach(Size(), [&](int i) {
+      const int hidden = s_.hidden, slice = s_.slice;
+      if (i < KernelSize()) {
+        const int pixel = i / s_.padded_hidden, unit = i % s_.padded_hidden;
+        if (pixel < pixels_ && unit < hidden) f(i, 0, (first_ + pixel) * hidden + unit);
+      } else if (i < OutputBias()) {
+        const int unit = (i - KernelSize()) / slice, pixel = (i - KernelSize()) % slice;
+        if (pixel < pixels_ && unit < hidden) f(i, 2, unit * s_.features + first_ + pixel);
+      } else if (i < HiddenBias()) {
+        if (i - OutputBias() < pixels_) f(i, 3, first_ + i - OutputBias());
+      } else if (i - HiddenBias() < hidden) {
+        f(i, 1, i - HiddenBias());
+      }
+    });
+  }
+
+  // Reads the parameters and slots, or writes them back.
+  TFAE_DEVICE void Exchange(bool reads) {
+    if (reads) {
+      block_.ForEach((kKinds + 1) * Size(), [&](int i) { own_[i] = 0; });
+      block_.Sync();
+    }
+    ForEachParameter([&](int i, int tensor, int at) {
+      for (int kind = 0; kind <= s_.slots; ++kind) {
+        float& inside = own_[kind * Size() + i];
+        float& outside = s_.tensors[kind][tensor][at];
+        if (reads) {
+          inside = outside;
+        } else if (tensor != 1 || block_.index == 0) {
+          outside = inside;
+        }
+      }
+    });
+    block_.Sync();
+  }
+
+  // Rounds the kernels for the products.
+  TFAE_DEVICE void Round() {
+    block_.ForEach(KernelSize(), [&](int i) {
+      encoder_[i / s_.padded_hidden * EncoderStride() + i % s_.padded_hidden] =
+          Half::Round(own_[i]);
+      decoder_[i / s_.slice * SliceStride() + i % s_.slice] = Half::Round(own_[KernelSize() + i]);
+    });
+    block_.Sync();
+  }
+
+  // Whether a batch is too large for the shared memory, and is gone through three times in parts.
+  TFAE_DEVICE bool InChunks() const { return s_.batch > s_.chunk; }
+  TFAE_DEVICE int Rows(int chunk) const { return Least(s_.chunk, count_ - chunk); }
+  TFAE_DEVICE static int Padded(int rows) { return (rows + kTileRows - 1) / kTileRows * kTileRows; }
+
+  // This slice's inputs of the rows from `chunk` on: as floats, and rounded.
+  TFAE_DEVICE void Load(int chunk) {
+    const int rows = Rows(chunk);
+    block_.ForEach(Padded(rows) * s_.slice, [&](int i) {
+      const int row = i / s_.slice, pixel = i % s_.slice;
+      float value = 0;
+      if (row < rows && pixel < pixels_) {
+        const T* from = static_cast<const T*>(s_.rows) +
+                        static_cast<size_t>(order_[chunk + row]) * s_.features;
+        value = ValueOf(s_, from, first_ + pixel);
+      }
+      Raw()[i] = value;
+      Inputs()[row * SliceStride() + pixel] = Half::Round(value);
+    });
+    block_.Sync();
+  }
+
+  // The inputs of the batch that begins at row `start`, to the other buffer.
+  TFAE_DEVICE void LoadAhead(int start) {
+    if (InChunks() || start >= s_.row_count) return;
+    const int count = count_;
+    count_ = Least(s_.batch, s_.row_count - start);
+    order_ = s_.order + start;
+    buffer_ ^= 1;
+    Load(0);
+    buffer_ ^= 1;
+    count_ = count;
+  }
+
+  // Rounds what the blocks handed to each other of the rows from `chunk` on, and puts the sums of the
+  // columns of 16 rows each to sums_.
+  TFAE_DEVICE void LoadExchanged(int chunk) {
+    const int rows = Rows(chunk), quads = s_.padded_hidden / 4;
+    block_.ForEach(Padded(rows) / kTileRows * quads, [&](int i) {
+      const int start = i / quads * kTileRows, unit = i % quads * 4;
+      Quad sum = {};
+      for (int row = start; row < start + kTileRows; ++row) {
+        Quad quad = {};
+        if (row < rows) quad = QuadOfOthers(s_.exchanged + (chunk + row) * s_.padded_hidden + unit);
+        for (int j = 0; j < 4; ++j) {
+          sum.at[j] += quad.at[j];
+          exchanged_[row * EncoderStride() + unit + j] = Half::Round(quad.at[j]);
+        }
+      }
+      for (int j = 0; j < 4; ++j) sums_[i / quads * s_.padded_hidden + unit + j] = sum.at[j];
+    });
+    block_.Sync();
+  }
+
+  // Adds up sums_ [rows / 16, columns] to a bias' gradient.
+  TFAE_DEVICE void AddBiasGradient(int chunk, int columns, int at) {
+    block_.ForEach(columns, [&](int column) {
+      float sum = chunk ? Gradients()[at + column] : 0.0f;
+      for (int i = 0; i < Padded(Rows(chunk)) / kTileRows; ++i) sum += sums_[i * columns + column];
+      Gradients()[at + column] = sum;
+    });
+  }
+
+  // Writes a tile of this block's part of a sum over all pixels.
+  TFAE_DEVICE void WritePartial(Tile& tile, int row, int unit) {
+    float* to = s_.partials +
+                (static_cast<size_t>(block_.index) * s_.batch + row) * s_.padded_hidden + unit;
+    tile.ForEachPair([&](int i, int j, float first, float second) {
+      if (row + i >= count_) return;
+      to[i * s_.padded_hidden + j] = first;
+      to[i * s_.padded_hidden + j + 1] = second;
+    });
+  }
+
+  // Adds a tile to a kernel's gradient, which the first chunk of rows begins.
+  TFAE_DEVICE void AddGradient(Tile& tile, int chunk, float* to, int stride) {
+    tile.ForEachPair([&](int i, int j, float first, float second) {
+      float* at = to + i * stride + j;
+      at[0] = (chunk ? at[0] : 0.0f) + first;
+      at[1] = (chunk ? at[1] : 0.0f) + second;
+    });
+  }
+
+  // This slice's part of the hidden pre-activations.
+  TFAE_DEVICE void Encode() {
+    for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
+      if (chunk) Load(chunk);
+      const int columns = s_.padded_hidden / kTileColumns;
+      block_.ForEachByWarp(Padded(Rows(chunk)) / kTileRows * columns, [&](int i) {
+        const int row = i / columns * kTileRows, unit = i % columns * kTileColumns;
+        Tile tile;
+        MultiplyAdd<Half>(tile, Straight(Inputs(), SliceStride()).From(row, 0),
+                          Straight(encoder_, EncoderStride()).From(0, unit), s_.slice);
+        WritePartial(tile, chunk + row, unit);
+      });
+      block_.Sync();
+    }
+  }
+
+  // Adds all blocks' parts of this block's share of [rows, hidden], and hands f(row, unit, sum) to
+  // all. What is padding is 0.
+  template <typename F>
+  TFAE_DEVICE void Share(F f) {
+    const int quads = count_ * s_.padded_hidden / 4;
+    const int begin = static_cast<int64_t>(quads) * block_.index / block_.count;
+    const int end = static_cast<int64_t>(quads) * (block_.index + 1) / block_.count;
+    Quad* parts = reinterpret_cast<Quad*>(sums_);
+    for (int start = begin; start < end; start += kQuadsAtOnce) {
+      const int now = Least(kQuadsAtOnce, end - start);
+      block_.ForEach(now * kParts, [&](int i) {
+        const int quad = start + i % now, part = i / now;
+        const float* from = s_.partials + quad * 4;
+        const size_t stride = static_cast<size_t>(s_.batch) * s_.padded_hidden;
+        Quad sum = {};
+        for (int block = block_.count * part / kParts; block < block_.count * (part + 1) / kParts;
+             ++block) {
+          const Quad of_block = QuadOfOthers(from + block * stride);
+          for (int j = 0; j < 4; ++j) sum.at[j] += of_block.at[j];
+        }
+        parts[i] = sum;
+      });
+      block_.Sync();
+      block_.ForEach(now * 4, [&](int i) {
+        const int at = (start + i / 4) * 4 + i % 4;
+        const int row = at / s_.padded_hidden, unit = at % s_.padded_hidden;
+        float sum = 0;
+        for (int part = 0; part < kParts; ++part) sum += parts[part * now + i / 4].at[i % 4];
+        s_.exchanged[at] = unit < s_.hidden ? f(row, unit, sum) : 0.0f;
+      });
+      block_.Sync();
+    }
+  }
+
+  // The outputs, their loss, the decoder's gradient, and this slice's part of the hidden slopes.
+  // Returns this thread's part of the sum of the loss.
+  TFAE_DEVICE double Decode(float upstream) {
+    float loss = 0;
+    for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
+      if (InChunks()) Load(chunk);
+      LoadExchanged(chunk);
+      const int rows = Rows(chunk), row_tiles = Padded(rows) / kTileRows;
+      const int pixel_tiles = s_.slice / kTileColumns, unit_tiles = s_.padded_hidden / kTileColumns;
+      block_.ForEachByWarp(row_tiles * pixel_tiles, [&](int i) {
+        const int row = i / pixel_tiles * kTileRows, pixel = i % pixel_tiles * kTileColumns;
+        Tile tile;
+        MultiplyAdd<Half>(tile, Straight(exchanged_, EncoderStride()).From(row, 0),
+                          Straight(decoder_, SliceStride()).From(0, pixel), s_.padded_hidden);
+        tile.ForEachPair([&](int r, int c, float& first, float& second) {
+          first = SlopeAt(row + r, pixel + c, rows, first, upstream, loss);
+          second = SlopeAt(row + r, pixel + c + 1, rows, second, upstream, loss);
+        });
+        tile.ForEachColumnSum([&](int c, float sum) {
+          sums_[row / kTileRows * s_.slice + pixel + c] = sum;
+        });
+      });
+      block_.Sync();
+      AddBiasGradient(chunk, s_.slice, OutputBias());
+      const int kernel_tiles = s_.padded_hidden / kTileRows * pixel_tiles;
+      block_.ForEachByWarp(kernel_tiles + row_tiles * unit_tiles, [&](int i) {
+        Tile tile;
+        if (i < kernel_tiles) {
+          const int unit = i / pixel_tiles * kTileRows, pixel = i % pixel_tiles * kTileColumns;
+          MultiplyAdd<Half>(tile, Transposed(exchanged_, EncoderStride()).From(unit, 0),
+                            Straight(slopes_, SliceStride()).From(0, pixel), Padded(rows));
+          AddGradient(tile, chunk, Gradients() + KernelSize() + unit * s_.slice + pixel, s_.slice);
+        } else {
+          const int j = i - kernel_tiles;
+          const int row = j / unit_tiles * kTileRows, unit = j % unit_tiles * kTileColumns;
+          MultiplyAdd<Half>(tile, Straight(slopes_, SliceStride()).From(row, 0),
+                            Transposed(decoder_, SliceStride()).From(0, unit), s_.slice);
+          WritePartial(tile, chunk + row, unit);
+        }
+      });
+      block_.Sync();
+    }
+    return loss;
+  }
+
+  // The loss' slope by an output's pre-activation, whose product is `z`; it is put to slopes_, too.
+  TFAE_DEVICE float SlopeAt(int row, int pixel, int rows, float z, float upstream, float& loss) {
+    float slope = 0;
+    if (row < rows && pixel < pixels_) {
+      const LossAndSlope of = LossOf(static_cast<Loss>(s_.loss),
+                                     static_cast<Activation>(s_.output_activation),
+                                     z + own_[OutputBias() + pixel], Raw()[row * s_.slice + pixel]);
+      loss += of.loss;
+      slope = of.slope * upstream;
+    }
+    slopes_[row * SliceStride() + pixel] = Half::Round(slope);
+    return slope;
+  }
+
+  // The encoder's gradient, and the hidden biases'.
+  TFAE_DEVICE void EncoderGradient() {
+    for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
+      if (InChunks()) Load(chunk);
+      LoadExchanged(chunk);
+      AddBiasGradient(chunk, s_.padded_hidden, HiddenBias());
+      const int columns = s_.padded_hidden / kTileColumns;
+      block_.ForEachByWarp(s_.slice / kTileRows * columns, [&](int i) {
+        const int pixel = i / columns * kTileRows, unit = i % columns * kTileColumns;
+        Tile tile;
+        MultiplyAdd<Half>(tile, Transposed(Inputs(), SliceStride()).From(pixel, 0),
+                          Straight(exchanged_, EncoderStride()).From(0, unit),
+                          Padded(Rows(chunk)));
+        AddGradient(tile, chunk, Gradients() + pixel * s_.padded_hidden + unit, s_.padded_hidden);
+      });
+      block_.Sync();
+    }
+  }
+
+  // What the gradients are to be multiplied by: they are of a scaled loss, and may be clipped. Also
+  // whether all are finite, where the loss is scaled.
+  TFAE_DEVICE float Factor(float loss_scale, bool& finite) {
+    if (!Half::kScalesLoss && s_.clip_norm <= 0) return 1.0f;
+    block_.ForEach(kThreads, [&](int thread) {
+      float sum = 0;
+      for (int i = thread; i < Size(); i += kThreads) {
+        if (i >= HiddenBias() && block_.index > 0) break;  // all blocks have the same
+        const float gradient = Gradients()[i] / loss_scale;
+        sum += gradient * gradient;
+      }
+      sums_[thread] = sum;
+    });
+    block_.Sync();
+    if (block_.IsFirstThread()) {
+      float sum = 0;
+      for (int thread = 0; thread < kThreads; ++thread) sum += sums_[thread];
+      s_.squares[block_.index] = sum;
+    }
+    block_.Meet();
+    float sum = 0;
+    for (int block = 0; block < block_.count; ++block) sum += FloatOfOthers(s_.squares + block);
+    block_.Meet();  // before they are written again
+    finite = !Half::kScalesLoss || IsFinite(sum);
+    const float norm = sqrtf(sum);
+    if (s_.clip_norm <= 0) return 1.0f / loss_scale;
+    // What is not finite stays so, as in TensorFlow: it must not pass for a small step.
+    const float clipped = IsFinite(norm) ? s_.clip_norm / fmaxf(norm, s_.clip_norm) : NAN;
+    return clipped / loss_scale;
+  }
+
+  TFAE_DEVICE void Update(int step, float factor) {
+    const float rate = s_.rates[step], decay = s_.decays ? s_.decays[step] : 0.0f;
+    block_.ForEach(Size(), [&](int i) {
+      float& value = own_[i];
+      const float gradient = Gradients()[i] * factor, decayed = value - value * decay;
+      value = decayed - Step(static_cast<Optimizer>(s_.optimizer), s_.constants, rate, gradient,
+                             own_[Size() + i], own_[2 * Size() + i]);
+    });
+    block_.Sync();
+    Round();
+  }
+
+  TFAE_DEVICE static void Adapt(LossScale& scale, bool finite) {
+    if (!finite) {
+      scale = {scale.value / 2, 0, scale.skipped_steps + 1};
+    } else if (++scale.good_steps == kGrowthSteps) {
+      scale.value *= 2;
+      scale.good_steps = 0;
+    }
+  }
+
+  TFAE_DEVICE void WriteLoss(double loss) {
+    double* sums = reinterpret_cast<double*>(sums_);
+#ifdef __CUDACC__
+    sums[threadIdx.x] = loss;
+    block_.Sync();
+    if (threadIdx.x == 0) {
+      loss = 0;
+      for (int thread = 0; thread < kThreads; ++thread) loss += sums[thread];
+    }
+#endif
+    if (block_.IsFirstThread()) s_.losses[block_.index] = loss;
+  }
+
+  Block& block_;
+  const Settings& s_;
+  const int first_, pixels_;  // of the slice: where it begins, and how many of its pixels there are
+  uint16_t* const encoder_;   // rounded, [slice, hidden]
+  uint16_t* const decoder_;   // rounded, [hidden, slice]
+  uint16_t* const exchanged_;  // of a chunk, rounded: hidden activations, then their slopes
+  uint16_t* const slopes_;     // of a chunk, rounded: the outputs'
+  float* const sums_;          // for sums on the way
+  float* const own_;
+  const int32_t* order_ = nullptr;  // of the batch
+  int count_ = 0;                   // its rows
+  int buffer_ = 0;
+};
+
+}  // namespace tfae::gpu
