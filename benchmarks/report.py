@@ -170,7 +170,8 @@ def time_to_loss_table(document):
         f"{work['seeds']} seeds; each seed has its own target. (Keras passes it for the first time "
         f"in epoch {min(touched)} to {max(touched)}; it is counted to its end.) The fast recipe: "
         f"`{fast}`. Seconds of training, median (lowest to highest) over the seeds; compiling, "
-        f"which is listed apart, and validation do not count. {_machine(document)}"
+        f"which is listed apart, and validation do not count, nor do seeds that did not meet their "
+        f"target. {_machine(document)}"
     )
 
 

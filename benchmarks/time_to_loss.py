@@ -105,6 +105,7 @@ class _Run:
         self.contestant = contestant
         self.curves = []  # a list of `Epoch` for each seed
         self._engine, self._config = engine, config
+        self._has_all_targets = targets == OPTIMIZERS  # as the fast recipe, which Keras has not
         self._first_s = None
 
     def train(self, seed, features):
@@ -144,7 +145,7 @@ class _Run:
                 for curve in self.curves
             ],
             "seeds_that_met": sum(met),
-            "met": all(met) if self.targets == OPTIMIZERS else sum(met) > len(met) / 2,
+            "met": all(met) if self._has_all_targets else sum(met) > len(met) / 2,
         }
         if any(met):
             epochs, seconds = zip(*filter(None, reached), strict=True)

@@ -144,6 +144,17 @@ def test_histories_and_weights_are_keras_own(native, name, rows):
     go_on_with_keras(ours, theirs, x)
 
 
+@pytest.mark.parametrize("optimizer", [optimizers.Adadelta, optimizers.Adam])
+def test_where_there_is_no_compiler_xla_works_on_the_same_variables(optimizer, rows):
+    ours, theirs = (compiled(nested, lambda: optimizer(0.01), "mse") for _ in range(2))
+    options = {"batch_size": BATCH, "epochs": 3, "shuffle": False, "verbose": 0}
+    history = tfae.fit(ours, rows, engine="xla", **options)
+    assert history.params["reason"] == "asked for by name"
+    same_histories(history, theirs.fit(rows, rows, **options))
+    same_weights(ours, theirs)
+    go_on_with_keras(ours, theirs, rows)
+
+
 @pytest.mark.parametrize("kind", ["noisy", "weighted", "validated", "validated otherwise"])
 def test_targets_weights_and_validation_data_are_keras_own(native, kind, rows):
     rng = np.random.default_rng(0)

@@ -6,6 +6,7 @@ from keras_twins import compiled, conv, functional, images, nested, normalised, 
 from tolerances import EPOCH_LOSS_RTOL, RECONSTRUCTION_ATOL
 
 import tfae
+from tfae.keras_bridge.inference import _native_stack
 
 
 @pytest.mark.parametrize("settings", [{}, {"metrics": ["mae", "mse"]}])
@@ -33,6 +34,8 @@ def test_parts_of_a_model_predict_too(native, rows):
     model = nested()
     encoder, decoder = model.layers[1:]
     codes = tfae.predict(encoder, rows, verbose=0)
+    assert _native_stack(encoder, rows)
+    assert _native_stack(decoder, codes)
     np.testing.assert_allclose(codes, encoder.predict(rows, verbose=0), atol=RECONSTRUCTION_ATOL)
     np.testing.assert_allclose(
         tfae.predict(decoder, codes, verbose=0),

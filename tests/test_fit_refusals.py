@@ -50,6 +50,20 @@ def channels_first():
     )
 
 
+def rounded_but_last():
+    """In bfloat16 but for the last layer, its product included."""
+    hidden = keras.layers.Dense(8, "relu", dtype="mixed_bfloat16")
+    last = keras.layers.Dense(FEATURES, "sigmoid", dtype="float32")
+    return keras.Sequential([keras.Input((FEATURES,)), hidden, last])
+
+
+def constrained():
+    """With a constraint that no layer tells of."""
+    model = sequential()
+    model.layers[0].kernel.constraint = keras.constraints.NonNeg()
+    return model
+
+
 L1 = keras.regularizers.L1(0.1)
 LEFT_TO_KERAS = {
     "a setting of the loss": ({"loss": keras.losses.Huber(delta=0.1)}, "the loss, or a setting"),
@@ -61,6 +75,9 @@ LEFT_TO_KERAS = {
     ),
     "an activation": ({"build": with_code(lambda: keras.layers.Activation(tanh))}, "none of tfae"),
     "a policy": ({"build": with_code(lambda: keras.layers.ReLU(dtype="float16"))}, "policies"),
+    "a last product in float32": ({"build": rounded_but_last}, "policies"),
+    "a chosen cross-entropy": ({"loss": "crossentropy"}, "that Keras chooses"),
+    "a constraint of a variable": ({"build": constrained}, "constraint"),
     "a hidden sigmoid": (
         {"build": images, "loss": "binary_crossentropy"},
         "a sigmoid in float32 that comes last",

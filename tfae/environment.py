@@ -27,10 +27,15 @@ def describe_environment():
 
 def device_name():
     """The first GPU's name, or "CPU"."""
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = visible_gpus()
     if not gpus:
         return "CPU"
     return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+
+
+def visible_gpus():
+    """TensorFlow's GPUs, without those that `tf.config.set_visible_devices` hides."""
+    return tf.config.get_visible_devices("GPU")
 
 
 def peak_memory_bytes():

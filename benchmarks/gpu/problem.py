@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 import ml_dtypes
 import numpy as np
 
-from tfae.kernels.gpu.plan import Settings, plan_launch
+from tfae.kernels.gpu.plan import OPTIMIZERS, Settings, plan_launch
 from tfae.spec import ACTIVATIONS
 
 HALVES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
-OPTIMIZERS = ("adadelta", "adam", "momentum", "sgd")  # as functions.h has them
 LOSSES = ("binary_crossentropy", "mse")
 CONSTANTS = {
     "adadelta": (0.95, 0.05, 1e-7),

@@ -2,13 +2,12 @@
 
 import functools
 
-import tensorflow as tf
-
 from tfae import console
 from tfae.engines.engine import NotTaken
 from tfae.engines.fused import FusedEngine
 from tfae.engines.gpu import GpuEngine
 from tfae.engines.xla import XlaEngine
+from tfae.environment import visible_gpus
 from tfae.errors import ConfigError, TrainingError
 from tfae.kernels.compiler import KernelError
 from tfae.optimizers import make_optimizer
@@ -63,7 +62,7 @@ def pick_engine(name, model, *parts, precision, say=console.say, **settings):
     if name == "xla":
         return xla(), "asked for by name"
     named = name == "fused"
-    fused = GpuEngine if tf.config.list_physical_devices("GPU") else FusedEngine
+    fused = GpuEngine if visible_gpus() else FusedEngine
     try:
         kernels = fused.kernels_for(model.stack, precision.name, settings["batch_size"], named, say)
     except NotTaken as refusal:

@@ -7,11 +7,9 @@ from tfae.engines.engine import NotTaken
 from tfae.engines.fused import by_kind, by_parameter, described
 from tfae.engines.xla import XlaEngine
 from tfae.kernels.gpu.library import load
-from tfae.kernels.gpu.plan import NoPlan, plan_launch
+from tfae.kernels.gpu.plan import OPTIMIZERS, NoPlan, plan_launch
 from tfae.precision import LossScale
 from tfae.spec import ACTIVATIONS
-
-_OPTIMIZERS = ("adadelta", "adam", "momentum", "sgd")  # as src/functions.h has them
 
 
 class GpuEngine(XlaEngine):
@@ -30,7 +28,7 @@ class GpuEngine(XlaEngine):
         super().__init__(*args, **kwargs)
         self._kernels = kernels
         self._plan = _plan(self.model.stack, self._batch_size, kernels.device)
-        self.facts = {"blocks": self._plan.blocks, "weights_on_chip": not self._plan.spills}
+        self.facts = {"blocks": self._plan.blocks, "rows_on_chip": self._plan.chunk}
 
     @classmethod
     def kernels_for(cls, stack, precision, batch_size, named, say):
@@ -74,7 +72,7 @@ class GpuEngine(XlaEngine):
             activation=hidden,
             output_activation=output,
             loss=LOSSES.index(self._loss),
-            optimizer=_OPTIMIZERS.index(name),
+            optimizer=OPTIMIZERS.index(name),
             constants=constants,
             clip_norm=self._clip_norm,
             batch_size=self._batch_size,

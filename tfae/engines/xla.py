@@ -6,7 +6,7 @@ from tfae.engines.engine import Engine
 from tfae.losses import LOSSES
 from tfae.model import dense_stack, scaled_inputs
 from tfae.optimizers import decay_weights
-from tfae.precision import all_finite
+from tfae.precision import all_finite, gives_transposed
 from tfae.state import StateTensors
 
 EVALUATION_BATCH = 1024  # rows whose activations stay in the cache
@@ -68,8 +68,8 @@ class XlaEngine(Engine):
     def _turned(self, state):
         """The state with its tall kernels, and their slots, transposed; twice is as it was.
 
-        The gradient of a tall kernel comes transposed out of the faster product
-        (`tfae.precision`), and is not turned round in every step where the kernel is kept so.
+        On a CPU the gradient of a tall kernel comes transposed out of the faster product, and is
+        not turned round in every step where the kernel is kept so.
         """
         return state._replace(
             params=self._turned_kernels(state.params), slots=self._turned_kernels(state.slots)
@@ -77,7 +77,7 @@ class XlaEngine(Engine):
 
     def _turned_kernels(self, structures):
         return tuple(
-            tf.nest.map_structure(tf.transpose, structure) if _is_tall(param) else structure
+            tf.nest.map_structure(tf.transpose, structure) if _is_turned(param) else structure
             for param, structure in zip(self.model.params, structures, strict=True)
         )
 
@@ -122,5 +122,5 @@ class XlaEngine(Engine):
         return StateTensors(params, slots, state.step + 1, state.loss_scale)
 
 
-def _is_tall(param):
-    return param.shape.rank == 2 and param.shape[0] > param.shape[1]
+def _is_turned(param):
+    return param.shape.rank == 2 and gives_transposed(param.shape)

@@ -40,11 +40,15 @@ def check_taken(model):
         raise ValueError(f"model must be a keras.Model, got a {type(model).__name__}")
     if not model.compiled:
         raise ValueError("the model is not compiled: call model.compile(optimizer=..., loss=...)")
+    if model.optimizer is None:
+        raise ValueError("the model has no optimizer: give compile() one")
     if model.run_eagerly:
         raise ValueError(
             "the model is compiled with run_eagerly=True, and an epoch is one compiled call here: "
             "leave that out, or " + _WAY_OUT
         )
+    if isinstance(getattr(model, "output", None), dict):
+        raise ValueError(f"the model's output has a name: {_WAY_OUT}")
     for side in ("inputs", "outputs"):
         if len(getattr(model, side, None) or [None]) > 1:
             raise ValueError(f"the model has several {side}: {_WAY_OUT}")
@@ -87,7 +91,8 @@ class _Kept:
     @staticmethod
     def _parts(model):
         # compile() makes the loss' metric anew; quantize() and pop() put other weights in.
-        return [model.metrics[0], model.optimizer, *(v.value for v in model.variables)]
+        weights = (variable.value for variable in model.variables)
+        return [model.metrics[0], model.optimizer, *leaf_layers(model), *weights]
 
 
 def runner_for(model, data, batch_size, precision=None, engine="auto", say=console.say):

@@ -89,19 +89,22 @@ def dense_stack(model, inference=False):
             if not dense or activations[-1] != "linear":
                 raise NotPlain(f"the activation {layer.name!r} follows no linear Dense layer")
             activations[-1] = _activation_of(layer)
+            last_activates = True
             policies.append(layer.dtype_policy.name)
         elif kind is keras.layers.Dense:
             if not inference:
                 _check_trains_plainly(layer)
             dense.append(layer)
             activations.append(_activation_of(layer))
+            last_activates = False
             policies.append(layer.dtype_policy.name)
         else:
             raise NotPlain(f"layer {layer.name!r} is a {kind.__name__}")
     _check_widths(model, dense)
-    # Keras' guide to mixed precision has the output in float32.
+    # Keras' guide to mixed precision has the output in float32, by an activation of its own: a last
+    # Dense layer in float32 would not round what it multiplies.
     policy, in_float32 = policies[0], policies[-1] == "float32"
-    if set(policies[:-1] if in_float32 else policies) != {policy}:
+    if set(policies[:-1] if in_float32 and last_activates else policies) != {policy}:
         raise NotPlain(f"its layers' dtype policies are {', '.join(dict.fromkeys(policies))}")
     shows_sigmoid = activations[-1] == "sigmoid" and type(last) not in _SHAPES and in_float32
     return DenseStack(dense, activations, policy, shows_sigmoid)
@@ -154,6 +157,9 @@ def _check_trains_plainly(layer):
     for name in ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint"):
         if getattr(layer, name) is not None:
             raise NotPlain(f"layer {layer.name!r} has a setting {name}")
+    for variable in layer.trainable_variables:
+        if variable.constraint is not None or variable.regularizer is not None:
+            raise NotPlain(f"layer {layer.name!r} has a constraint or a regularizer")
     if not layer.trainable:
         raise NotPlain(f"layer {layer.name!r} is not trainable")
 

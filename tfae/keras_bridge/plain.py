@@ -42,7 +42,7 @@ def plain_engine(model, data, batch_size, precision, name, say):
         raise NotPlain("the rows have targets or weights of their own")
     if set(model.get_metrics_result()) != {"loss"}:
         raise NotPlain("it has metrics, which Keras computes")
-    if model.get_compile_config()["loss_weights"] is not None:
+    if model._compile_loss._user_loss_weights is not None:
         raise NotPlain("its loss has a weight")
     loss = _loss_name(model.loss)
     dense = dense_stack(model)
@@ -99,6 +99,8 @@ def prove(model, runner, data):
 
 def _loss_name(loss):
     if isinstance(loss, str):
+        if loss.lower() in ("crossentropy", "ce"):
+            raise NotPlain("the loss is a cross-entropy that Keras chooses by the outputs")
         loss = keras.losses.get(loss)
     for name, kind in _LOSSES.items():
         as_compiled = type(loss) is kind and _settings(loss) == _settings(kind())

@@ -18,7 +18,7 @@ class KernelError(TfaeError):
 
 
 class NoCompiler(KernelError):
-    """This machine has no C++ compiler."""
+    """This machine has not the compiler."""
 
 
 def cached_path(name, suffix, sources, compiler, of):

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import tensorflow as tf
 
+from tfae.environment import visible_gpus
 from tfae.kernels.build import build, find
 from tfae.kernels.check import check
 from tfae.kernels.compiler import KernelError
@@ -44,7 +45,7 @@ def load(say=lambda line: None):
 
 def load_built():
     """The `Kernels` where this process has or finds them, and there is no GPU; else None."""
-    if tf.config.list_physical_devices("GPU"):
+    if visible_gpus():
         return None
     return next(iter(_loaded.values()), None) or _load_found()
 

@@ -4,6 +4,7 @@ import ctypes
 from dataclasses import dataclass
 
 THREADS = 256  # a block; as src/block.h has it
+OPTIMIZERS = ("adadelta", "adam", "momentum", "sgd")  # as src/functions.h numbers them
 LARGEST_HIDDEN = 256
 LARGEST_BATCH = 4096
 LARGEST_SCRATCH = 1 << 30  # bytes

@@ -233,34 +233,31 @@ class Block {
   }
 
   // max(z, 0) - z x + log(1 + t), t = e^-|z|. Of 32 rows the factors 1 + t, at most 2, are
-  // multiplied before their logarithm is taken; what 1 + t rounds off is added again. The targets are
-  // taken as they are stored, and their unit into account where it costs no multiplication.
+  // multiplied before their logarithm is taken; what 1 + t rounds off is added again.
   template <bool kTrains>
   void CrossEntropy(const Layer& layer, int column, float* panel) {
     const T* targets = rows_.data() + column;
-    Vec sum = {}, products = {}, slopes = {};
+    Vec sum = {}, slopes = {};
     for (int start = 0; start < count_; start += 32) {
       Vec product = Broadcast(1.0f), rounded = {};
       for (int r = start; r < std::min(start + 32, count_); ++r) {
         const Vec z = Load(panel + r * kPanelColumns);
-        const Vec x = LoadNumbers(targets + static_cast<size_t>(r) * input_stride_);
+        const Vec x = LoadValues(targets + static_cast<size_t>(r) * input_stride_);
         const Vec t = Exp(-Abs(z));
         const Vec factor = t + 1.0f;
         const Vec inverse = Reciprocal(factor);
         const auto above = z >= 0.0f;
-        sum = above ? sum + z : sum;
-        products += z * x;
+        sum += (above ? z : Vec{}) - z * x;
         rounded += (t - (factor - 1.0f)) * inverse;
         product *= factor;
         if constexpr (kTrains) {
-          const Vec slope = (above ? inverse : t * inverse) - x * kUnit<T>;
+          const Vec slope = (above ? inverse : t * inverse) - x;
           slopes += slope;
           Store(panel + r * kPanelColumns, slope);
         }
       }
       sum += Log(product) + rounded;
     }
-    sum -= products * kUnit<T>;
     Finish<kTrains>(layer, column, panel, sum, slopes);
   }
 

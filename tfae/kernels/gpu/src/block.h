@@ -37,7 +37,12 @@ struct Block {
   // Calls f(i) for each i below n by whole warps, always the same warp for the same i.
   template <typename F>
   TFAE_DEVICE void ForEachByWarp(int n, F f) const {
-    for (int i = threadIdx.x / kWarp; i < n; i += kThreads / kWarp) f(i);
+    // The compiler has to see that a warp's threads agree, and stay together.
+    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / kWarp, 0);
+    for (int i = warp; i < n; i += kThreads / kWarp) {
+      __syncwarp();
+      f(i);
+    }
   }
   TFAE_DEVICE bool IsFirstThread() const { return threadIdx.x == 0; }
   TFAE_DEVICE void Sync() const { __syncthreads(); }

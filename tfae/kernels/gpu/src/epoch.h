@@ -4,8 +4,8 @@
 // decoder, with their slots, from the first step to the last. Decoder, loss, both kernels' gradients
 // and their update are its own; only the hidden pre-activations and their slopes are sums over all
 // pixels: every block writes its part of them, and adds a share of all blocks' parts, always in the
-// same order, which it hands to all. So a step is four meetings of the blocks, and results are
-// reproducible to the bit.
+// same order, which it hands to all. So a step is four meetings of the blocks, five where the loss is
+// scaled or gradients are clipped, and results are reproducible to the bit.
 #pragma once
 
 #include "functions.h"
@@ -49,6 +49,8 @@ struct Settings {
   float constants[3];
   float clip_norm;
 };
+
+static_assert(sizeof(Settings) == 26 * sizeof(void*) + 24 * 4, "as in plan.py");
 
 TFAE_DEVICE float ValueOf(const Settings& s, const uint8_t* row, int f) {
   return row[f] / 255.0f;
@@ -426,7 +428,6 @@ class Epoch {
     block_.Meet();
     float sum = 0;
     for (int block = 0; block < block_.count; ++block) sum += FloatOfOthers(s_.squares + block);
-    block_.Meet();  // before they are written again
     finite = !Half::kScalesLoss || IsFinite(sum);
     const float norm = sqrtf(sum);
     if (s_.clip_norm <= 0) return 1.0f / loss_scale;
@@ -437,7 +438,7 @@ class Epoch {
 
   TFAE_DEVICE void Update(int step, float factor) {
     const float rate = s_.rates[step], decay = s_.decays ? s_.decays[step] : 0.0f;
-    block_.ForEach(Size(), [&](int i) {
+    ForEachParameter([&](int i, int, int) {
       float& value = own_[i];
       const float gradient = Gradients()[i] * factor, decayed = value - value * decay;
       value = decayed - Step(static_cast<Optimizer>(s_.optimizer), s_.constants, rate, gradient,

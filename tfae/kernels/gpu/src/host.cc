@@ -1,4 +1,5 @@
-// The same kernels on the processor, a thread for a block: slow, and right or wrong in the same way.
+// The same kernels on the processor, a thread for a block: the same arithmetic, slowly, but for what
+// only a block's threads together do, the layouts of tiles in registers among it.
 #include <memory>
 #include <vector>
 

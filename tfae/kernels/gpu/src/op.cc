@@ -37,7 +37,7 @@ using tensorflow::shape_inference::ShapeHandle;
 // slots all of the first kind, then all of the second. The layout is a tfae.kernels.gpu.plan.Plan.
 REGISTER_OP("TfaeGpuTrainEpoch")
     .Attr("T: {uint8, float}")
-    .Attr("P: int = 4")
+    .Attr("P: int >= 4 = 4")
     .Attr("S: int >= 0")
     .Attr("compute: {'bfloat16', 'float16'}")  // what the products round their inputs to
     .Attr("activation: int")
@@ -90,6 +90,8 @@ class Driver {
   }
 
   Status Load() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (fill_) return tensorflow::OkStatus();
     void* library = dlopen("libcuda.so.1", RTLD_NOW);
     if (!library) return NotFound("there is no CUDA driver: ", dlerror());
     const auto find = [library](auto& function, const char* name) {
@@ -177,7 +179,7 @@ class Driver {
   int (*launch_)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*,
                  void**);
   int (*copy_)(uint64_t, uint64_t, size_t, void*);
-  int (*fill_)(uint64_t, unsigned, size_t, void*);
+  int (*fill_)(uint64_t, unsigned, size_t, void*) = nullptr;  // the last one to be found
   std::mutex mutex_;
   std::map<std::pair<void*, std::string>, void*> modules_;
 };
@@ -297,6 +299,7 @@ class GpuTrainEpoch : public OpKernel {
                      const Tensor& width, const Tensor& rates, const Tensor& decays,
                      const Tensor& loss_scale, const OpInputList& params,
                      const OpInputList& slots) const {
+    if (params.size() != kTensors) return InvalidArgument("there must be 4 parameters");
     if (rows.dims() != 2 || order.dims() != 1 || params[0].dims() != 2) {
       return InvalidArgument("rows and kernels must be matrices, and order a vector");
     }
