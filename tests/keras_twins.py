@@ -100,7 +100,7 @@ def train_both(settings, x, y=None, **options):
 
 
 def same_weights(ours, theirs):
-    """Weights, and what the optimizer keeps of every step."""
+    """Weights, and how many steps were made; the slots show in an epoch more by Keras."""
     for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=EPOCHS_WEIGHT_ATOL)
     assert int(ours.optimizer.iterations) == int(theirs.optimizer.iterations)
