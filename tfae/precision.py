@@ -51,15 +51,21 @@ def _product(a, b, **transpose):
 
 
 def _product_of_columns(a, b):
-    """`a`' [I, B] times `b` [B, O], of `a` [B, I].
+    """`a`' [I, B] times `b` [B, O], of `a` [B, I]: the gradient of a kernel.
 
     XLA folds any transpose it can see into the product. On a GPU that costs nothing; a CPU's
-    product reads `a` by columns at two thirds of its speed, so that there a narrow `a` is turned
-    round behind XLA's back.
+    product reads `a` by columns at two thirds of its speed. There the gradient of a tall kernel is
+    computed transposed, of `b` turned round behind XLA's back. For a wide one, whose `a` is the
+    narrow one, turning it round takes the time that the product saves.
     """
-    if a.shape[1] > b.shape[1] or visible_gpus():
+    if not gives_transposed((a.shape[1], b.shape[1])):
         return _product(a, b, transpose_a=True)
-    return _product(_kept(tf.transpose(a)), b)
+    return tf.transpose(_product(_kept(tf.transpose(b)), a))
+
+
+def gives_transposed(shape):
+    """Whether the gradient of a kernel of that shape comes transposed out of its product."""
+    return shape[0] > shape[1] and not visible_gpus()
 
 
 def _kept(tensor):

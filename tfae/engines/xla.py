@@ -6,7 +6,7 @@ from tfae.engines.engine import Engine
 from tfae.losses import LOSSES
 from tfae.model import dense_stack, scaled_inputs
 from tfae.optimizers import decay_weights
-from tfae.precision import all_finite
+from tfae.precision import all_finite, gives_transposed
 from tfae.state import StateTensors
 
 EVALUATION_BATCH = 1024  # rows whose activations stay in the cache
@@ -35,13 +35,13 @@ class XlaEngine(Engine):
 
         # A literal bound keeps the trip count known: on a GPU that saves a round trip a step.
         _, state, loss_sum = tf.while_loop(
-            lambda batch, *_: batch < whole, body, (0, self.state.read(), 0.0)
+            lambda batch, *_: batch < whole, body, (0, self._turned(self.state.read()), 0.0)
         )
         if whole * batch_size < row_count:
             rest = tf.gather(rows, order[whole * batch_size :])
             state, batch_sum = self._train_step(state, rest)
             loss_sum += batch_sum
-        self.state.write(state)
+        self.state.write(self._turned(state))
         return loss_sum / row_count
 
     @compiled
@@ -65,6 +65,22 @@ class XlaEngine(Engine):
             loss_sum += loss_sum_of(whole * batch_size, row_count - whole * batch_size)
         return loss_sum / row_count
 
+    def _turned(self, state):
+        """The state with its tall kernels, and their slots, transposed; twice is as it was.
+
+        On a CPU the gradient of a tall kernel comes transposed out of the faster product, and is
+        not turned round in every step where the kernel is kept so.
+        """
+        return state._replace(
+            params=self._turned_kernels(state.params), slots=self._turned_kernels(state.slots)
+        )
+
+    def _turned_kernels(self, structures):
+        return tuple(
+            tf.nest.map_structure(tf.transpose, structure) if _is_turned(param) else structure
+            for param, structure in zip(self.model.params, structures, strict=True)
+        )
+
     def _loss_of_rows(self, params, inputs):
         """The loss of each row, [B] float32."""
         activations = self.model.stack.activations
@@ -77,7 +93,8 @@ class XlaEngine(Engine):
         loss_scale = state.loss_scale.value if self.precision.scales_loss else 1.0
         with tf.GradientTape() as tape:
             tape.watch(state.params)
-            loss = tf.reduce_mean(self._loss_of_rows(state.params, inputs))
+            params = self._turned_kernels(state.params)
+            loss = tf.reduce_mean(self._loss_of_rows(params, inputs))
             scaled_loss = loss * loss_scale
         grads = tape.gradient(scaled_loss, state.params)
         loss_sum = loss * rows.shape[0]
@@ -103,3 +120,7 @@ class XlaEngine(Engine):
         ]
         params, slots = zip(*updates, strict=True)
         return StateTensors(params, slots, state.step + 1, state.loss_scale)
+
+
+def _is_turned(param):
+    return param.shape.rank == 2 and gives_transposed(param.shape)
