@@ -15,7 +15,7 @@ class StaleGradientEngine(XlaEngine):
     @compiled
     def train_epoch(self, rows, order):
         """As `XlaEngine.train_epoch`."""
-        self._stale = self.state.read().params
+        self._stale = self._turned(self.state.read()).params
         return epoch_of(self, rows, order)
 
     def _train_step(self, state, rows):
