@@ -183,8 +183,11 @@ def test_an_engine_refuses_what_no_gpu_would_take(layers, precision, reason):
 
 
 @pytest.mark.skipif(bool(visible_gpus()), reason="there is a GPU")
-def test_the_op_is_built_and_finds_no_gpu(native):
-    ops = load_op()
+def test_the_op_is_built_and_finds_no_gpu():
+    try:
+        ops = load_op()
+    except NoCompiler as error:
+        pytest.skip(f"no op: {error}")
     with tf.device("CPU"), pytest.raises(tf.errors.OpError, match="Could not find device"):
         ops.tfae_gpu_train_epoch(
             rows=np.zeros((2, 3), np.uint8),

@@ -24,15 +24,8 @@ OPTIONS = {
 }
 
 
-@pytest.fixture
-def rows_file(byte_rows, tmp_path):
-    """Rows whose number leaves a short last batch."""
-    np.save(tmp_path / "rows.npy", byte_rows)
-    return tmp_path / "rows.npy"
-
-
 def arguments(rows_file, work, options, epochs):
-    """A small run that checkpoints every fourth epoch."""
+    """A small run that checkpoints every fourth epoch, and has short last batches."""
     return [
         *("--dataset", str(rows_file), "--workdir", str(work), "--layers", "8"),
         *("--batch-size", "50", "--learning-rate", "0.01", "--epochs", str(epochs)),
@@ -160,7 +153,7 @@ def test_a_run_resumes_from_another_directory(rows_file, tmp_path, monkeypatch):
     assert main([*relative, "--quiet"]) == 0
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    resumed = ["--resume", "--workdir", "../run", "--dataset", "../rows.npy", "--epochs", "4"]
+    resumed = ["--resume", "--workdir", "../run", "--dataset", "../blobs.npy", "--epochs", "4"]
     assert main([*resumed, "--quiet"]) == 0
     assert len((tmp_path / "run" / "history.jsonl").read_text().splitlines()) == 4
 
@@ -203,7 +196,7 @@ def test_a_resume_that_would_be_another_run_is_refused(extra, message, rows_file
 def test_other_rows_are_refused(rows_file, tmp_path, byte_rows, capsys):
     work = tmp_path / "run"
     assert main([*arguments(rows_file, work, ADAM, 2), "--quiet"]) == 0
-    np.save(rows_file, byte_rows[::-1])
+    np.save(rows_file, byte_rows[::-1].reshape(-1, 6, 6))
     assert main(["--resume", "--workdir", str(work), "--epochs", "4"]) == 1
     assert "the rows are not those" in capsys.readouterr().err
 
@@ -226,7 +219,7 @@ def test_a_second_ctrl_c_stops_in_the_middle_of_an_epoch(tmp_path, start):
     slow = ["--batch-size", "1", "--layers", "512"]
     process = start(["--dataset", "long.npy", "--workdir", "run", *slow])
     wait_for(process, "model:")
-    time.sleep(5)  # into the first epoch
+    time.sleep(3)  # into the first epoch
     process.send_signal(signal.SIGINT)
     assert "stopping after this epoch" in process.stderr.readline()
     process.send_signal(signal.SIGINT)

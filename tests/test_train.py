@@ -21,14 +21,6 @@ def train(*arguments):
     return main([*map(str, small), *map(str, adam), *map(str, arguments)])
 
 
-@pytest.fixture
-def rows_file(byte_rows, tmp_path):
-    """Images of 6 x 6 bytes in a .npy file."""
-    path = tmp_path / "blobs.npy"
-    np.save(path, byte_rows.reshape(-1, 6, 6))
-    return path
-
-
 def refused(capsys, *arguments):
     """(exit status, the error line) of a run that must not start."""
     status = train(*arguments)
