@@ -63,6 +63,7 @@ XLA = {
     },
     "logits": {
         "build": lambda: sequential(output="linear"),
+        "optimizer": lambda: optimizers.Nadam(),
         "loss": keras.losses.BinaryCrossentropy(from_logits=True),
         "metrics": ["mse", "mae", "binary_accuracy"],
     },
@@ -71,10 +72,15 @@ XLA = {
             kernel_regularizer=keras.regularizers.L2(1e-3),
             bias_regularizer=keras.regularizers.L1(1e-3),
             activity_regularizer=keras.regularizers.L1(1e-4),
-        )
+        ),
+        "optimizer": lambda: optimizers.Adamax(),
+        "loss": "poisson",
     },
-    "normalised": {"build": normalised},
-    "frozen": {"build": lambda: sequential((16, 8), trainable=False)},
+    "normalised": {"build": normalised, "loss": "cosine_similarity"},
+    "frozen": {
+        "build": lambda: sequential((16, 8), trainable=False),
+        "optimizer": lambda: optimizers.Adagrad(),
+    },
 }
 
 
@@ -159,17 +165,18 @@ def test_where_there_is_no_compiler_xla_works_on_the_same_variables(optimizer, r
 def test_targets_weights_and_validation_data_are_keras_own(native, kind, rows):
     rng = np.random.default_rng(0)
     noisy = np.clip(rows + rng.normal(0, 0.1, rows.shape), 0, 1)  # float64, as numpy has it
-    x, y, options = rows, None, {}
+    x, y, options, metrics = rows, None, {}, {}
     if kind == "noisy":
         x, y = noisy, rows
         options = {"validation_data": (noisy[:100], rows[:100]), "validation_freq": 2}
     elif kind == "weighted":
         options = {"sample_weight": rng.random(600), "validation_split": 0.1}
+        metrics = {"metrics": ["mae"], "weighted_metrics": ["mse"]}
     elif kind == "validated":
         options = {"validation_data": (rows[:100], rows[:100])}
     else:
         options = {"validation_data": (noisy[:100], rows[:100], rng.random(100))}
-    settings = {"build": sequential, "loss": "binary_crossentropy"}
+    settings = {"build": sequential, "loss": "binary_crossentropy", **metrics}
     ours, theirs, engine = train_both(settings, x, y, **options)
     assert engine == ("fused" if kind.startswith("validated") else "xla")
     same_weights(ours, theirs)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import callbacks, optimizers
-from keras_twins import BATCH, compiled, same_histories, sequential
+from keras_twins import BATCH, FEATURES, compiled, same_histories, sequential
 from tolerances import EPOCHS_WEIGHT_ATOL
 
 import tfae
@@ -131,6 +131,20 @@ class Counter(callbacks.Callback):
         self.count += 1
 
 
+class Tester(callbacks.Callback):
+    """One that wants to know of every batch that is no training."""
+
+    def __init__(self):
+        super().__init__()
+        self.told = []
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.told.append((batch, logs["loss"]))
+
+    def on_predict_batch_end(self, batch, logs=None):
+        self.told.append((batch, logs["outputs"].shape))
+
+
 @pytest.mark.parametrize(
     ("make", "name"),
     [
@@ -151,6 +165,20 @@ def test_one_that_needs_batches_is_named(native, make, name, rows):
         assert callback.count == 2
 
 
+def test_one_that_needs_batches_of_a_test_is_named(native, rows):
+    model, callback = compiled(sequential), Tester()
+    settings = {"verbose": 0, "callbacks": [callback]}
+    named = "Tester works batch by batch.*use model."
+    with pytest.warns(UserWarning, match=f"{named}evaluate"):
+        loss = tfae.evaluate(model, rows, **settings)
+    with pytest.warns(UserWarning, match=f"{named}predict"):
+        tfae.predict(model, rows, **settings)
+    with pytest.warns(UserWarning, match=f"{named}fit"):
+        history = tfae.fit(model, rows, validation_split=0.5, batch_size=BATCH, **settings)
+    validation = history.history["val_loss"][0]
+    assert callback.told == [(0, loss), (0, (600, FEATURES)), (4, validation)]
+
+
 def test_the_others_are_not_warned_of(native, rows, tmp_path):
     quiet = [
         callbacks.EarlyStopping("loss"),
@@ -159,6 +187,7 @@ def test_the_others_are_not_warned_of(native, rows, tmp_path):
         callbacks.TerminateOnNaN(),
         callbacks.BackupAndRestore(str(tmp_path / "backup")),
         callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
+        Tester(),  # where nothing is tested
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

@@ -140,6 +140,20 @@ class OwnStep(keras.Model):
         return {"loss": tf.constant(0.0)}
 
 
+def own_step():
+    """A model that was given another training step."""
+    model = sequential()
+    model.train_step = lambda data: {"loss": tf.constant(0.0)}
+    return model
+
+
+class OwnLoss:
+    """None of Keras' either."""
+
+    def __call__(self, targets, outputs):
+        return own_loss(targets, outputs)
+
+
 def own_loss(targets, outputs):
     """None of Keras'."""
     return tf.reduce_mean(tf.square(targets - outputs))
@@ -150,7 +164,9 @@ def own_loss(targets, outputs):
     [
         ({"build": conv}, "layer 'seen' is a Conv2D"),
         ({"build": OwnStep}, "OwnStep has a train_step of its own"),
+        ({"build": own_step}, "Sequential has a train_step of its own"),
         ({"build": sequential, "loss": own_loss}, "the loss is own_loss"),
+        ({"build": sequential, "loss": OwnLoss()}, "the loss is a OwnLoss"),
         ({"build": sequential, "loss": None}, "the loss is none"),
         ({"build": sequential, "run_eagerly": True}, "run_eagerly=True"),
     ],

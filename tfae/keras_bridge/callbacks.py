@@ -4,7 +4,11 @@ import warnings
 
 import keras
 
-_OF_BATCHES = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+_OF_BATCHES = {
+    "train": ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end"),
+    "test": ("on_test_batch_begin", "on_test_batch_end"),
+    "predict": ("on_predict_batch_begin", "on_predict_batch_end"),
+}
 
 
 def callback_list(callbacks, model, verbose, add_history=False, **params):
@@ -29,33 +33,47 @@ def callback_list(callbacks, model, verbose, add_history=False, **params):
     )
 
 
-def warn_of_batches(callbacks):
+def told_of_test(callbacks, evaluate, steps):
+    """What `evaluate()` returns, the logs; the callbacks are told of it as of one batch."""
+    callbacks.on_test_begin()
+    callbacks.on_test_batch_begin(0)
+    logs = evaluate()
+    callbacks.on_test_batch_end(steps - 1, logs)
+    callbacks.on_test_end(logs)
+    return logs
+
+
+def warn_of_batches(callbacks, *kinds, instead):
     """Name those that want to be told of every batch, and say what to do.
 
     Args:
         callbacks: A list of Keras callbacks.
+        *kinds: Of the batches that there are: "train", "test", "predict".
+        instead: What tells of every batch, as a phrase.
     """
+    names = [name for kind in kinds for name in _OF_BATCHES[kind]]
     for callback in callbacks:
-        if _wants_batches(callback):
+        if "train" in kinds and _saves_at_batches(callback) or _is_told_of(callback, names):
             warnings.warn(
-                f"{type(callback).__name__} works batch by batch, and an epoch is one call here: "
-                "it is told of one batch an epoch, the last, with the epoch's means; where it must "
-                "see them all, use model.fit",
+                f"{type(callback).__name__} works batch by batch, and all rows are one call here: "
+                "it is told of one batch, the last, with the means of all; where it must see them "
+                f"all, use {instead}",
                 stacklevel=3,
             )
 
 
-def _wants_batches(callback):
+def _saves_at_batches(callback):
     if isinstance(callback, (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore)):
-        if callback.save_freq not in ("epoch", False):
-            return True
-    elif isinstance(callback, keras.callbacks.TensorBoard) and callback.update_freq != "epoch":
-        return True
+        return callback.save_freq not in ("epoch", False)
+    return isinstance(callback, keras.callbacks.TensorBoard) and callback.update_freq != "epoch"
+
+
+def _is_told_of(callback, names):
     # A LambdaCallback has what it was given as attributes; Keras' own classes do without batches.
     return any(
         name in vars(callback)
         or not _where_defined(type(callback), name).__module__.startswith("keras.")
-        for name in _OF_BATCHES
+        for name in names
     )
 
 

@@ -55,7 +55,7 @@ def check_taken(model):
     if model._distribute_strategy is not None:
         raise ValueError(f"the model was made under a tf.distribute strategy: {_WAY_OUT}")
     for name in _OVERRIDABLE:
-        if getattr(type(model), name) is not getattr(keras.Model, name):
+        if getattr(type(model), name) is not getattr(keras.Model, name) or name in vars(model):
             raise ValueError(f"{type(model).__name__} has a {name} of its own: {_WAY_OUT}")
     for layer in leaf_layers(model):
         if type(layer) not in TAKEN:
@@ -64,7 +64,8 @@ def check_taken(model):
                 f"take: {_WAY_OUT}"
             )
     if not isinstance(model.loss, str) and not _is_keras_own(model.loss):
-        given = "none" if model.loss is None else getattr(model.loss, "__name__", model.loss)
+        kind = type(model.loss).__name__
+        given = "none" if model.loss is None else getattr(model.loss, "__name__", f"a {kind}")
         raise ValueError(
             f"the loss is {given}; give compile() the name of one of Keras' losses or a "
             f"keras.losses object, or {_WAY_OUT}"
@@ -112,6 +113,12 @@ def runner_for(model, data, batch_size, precision=None, engine="auto", say=conso
         ValueError: The engine or the precision that was asked for cannot be had for this model.
         TrainingError: The engine that was asked for cannot be built on this machine.
     """
+    for name, value, allowed in (
+        ("engine", engine, ENGINES),
+        ("precision", precision, (None, *PRECISIONS)),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
     build(model, data)
     kept = getattr(model, "_tfae_kept", None)
     if not kept or not kept.is_of(model):
@@ -123,12 +130,6 @@ def runner_for(model, data, batch_size, precision=None, engine="auto", say=conso
 
 
 def _make_runner(model, data, batch_size, precision, engine, say):
-    for name, value, allowed in (
-        ("engine", engine, ENGINES),
-        ("precision", precision, (None, *PRECISIONS)),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
     try:
         runner = PlainRunner(*plain_engine(model, data, batch_size, precision, engine, say))
         prove(model, runner, data)

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tfae.keras_bridge.callbacks import callback_list
+from tfae.keras_bridge.callbacks import callback_list, told_of_test, warn_of_batches
 from tfae.keras_bridge.compiled import check_taken, runner_for
 from tfae.keras_bridge.layers import NotPlain, dense_stack
 from tfae.keras_bridge.rows import Data, checked_batch_size
@@ -33,7 +33,7 @@ def evaluate(
         batch_size: 32 by default, as in Keras.
         verbose: 0, 1, 2 or "auto", as in Keras.
         sample_weight: [N].
-        callbacks: Keras callbacks, told of the beginning and the end.
+        callbacks: Keras callbacks, told of one batch, which has all rows.
         return_dict: Whether to return the values by name.
 
     Returns:
@@ -46,9 +46,9 @@ def evaluate(
     data = Data.of(x, y, sample_weight)
     runner = runner_for(model, data, checked_batch_size(batch_size), say=lambda line: None)
     callbacks = callback_list(callbacks, model, verbose, epochs=1, steps=1)
-    callbacks.on_test_begin()
-    logs = runner.evaluate(runner.load(data))
-    callbacks.on_test_end(logs)
+    warn_of_batches(callbacks.callbacks, "test", instead="model.evaluate")
+    rows = runner.load(data)
+    logs = told_of_test(callbacks, lambda: runner.evaluate(rows), steps=1)
     if return_dict:
         return logs
     values = list(logs.values())
@@ -64,7 +64,7 @@ def predict(model, x, *, batch_size=None, verbose="auto", callbacks=None):
         batch_size: For where Keras itself predicts: layers that are not Dense, another dtype policy
             than float32, or no native kernels. The result does not depend on it.
         verbose: 0, 1, 2 or "auto", as in Keras.
-        callbacks: Keras callbacks, told of the beginning and the end.
+        callbacks: Keras callbacks, told of one batch, which has all rows.
 
     Returns:
         [N, ...], a numpy array.
@@ -81,13 +81,17 @@ def predict(model, x, *, batch_size=None, verbose="auto", callbacks=None):
         batch_size = batch_size or BATCH_SIZE
         return model.predict(rows, batch_size=batch_size, verbose=verbose, callbacks=callbacks)
     callbacks = callback_list(callbacks, model, verbose, epochs=1, steps=1)
+    warn_of_batches(callbacks.callbacks, "predict", instead="model.predict")
     callbacks.on_predict_begin()
+    callbacks.on_predict_batch_begin(0)
     native, dense = found
     inputs = tf.constant(rows.reshape(len(rows), -1).astype("float32", copy=False))
     params = [variable.value for variable in dense.variables]
     outputs = run_layers(native, inputs, params, dense.activations, Scaling()).numpy()
+    outputs = outputs.reshape(-1, *model.output_shape[1:])
+    callbacks.on_predict_batch_end(0, {"outputs": outputs})
     callbacks.on_predict_end()
-    return outputs.reshape(-1, *model.output_shape[1:])
+    return outputs
 
 
 def _native_stack(model, rows):

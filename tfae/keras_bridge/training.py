@@ -1,5 +1,6 @@
 """`tfae.fit`: Keras' `fit` for a dense autoencoder, an epoch a call."""
 
+import functools
 import itertools
 import numbers
 import random
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 from tfae import console
 from tfae.data.feed import orders
-from tfae.keras_bridge.callbacks import callback_list, warn_of_batches
+from tfae.keras_bridge.callbacks import callback_list, told_of_test, warn_of_batches
 from tfae.keras_bridge.compiled import check_taken, runner_for
 from tfae.keras_bridge.rows import Data, check_whole_number, checked_batch_size
 from tfae.keras_bridge.runners import KerasRunner
@@ -97,10 +98,13 @@ def fit(
     callbacks = callback_list(
         callbacks, model, verbose, add_history=True, epochs=epochs, steps=steps, **which
     )
-    warn_of_batches(callbacks.callbacks)
+    kinds = ("train", "test") if held_out else ("train",)
+    warn_of_batches(callbacks.callbacks, *kinds, instead="model.fit")
 
     rows = runner.load(data)
-    held_out = evaluator.load(held_out) if held_out else None
+    if held_out:
+        held_out_steps = -(-len(held_out.x) // batch_size)
+        evaluate_held_out = functools.partial(evaluator.evaluate, evaluator.load(held_out))
     model.stop_training = False
     callbacks.on_train_begin()
     # BackupAndRestore knows better, by now, where to begin.
@@ -112,10 +116,8 @@ def fit(
         callbacks.on_train_batch_begin(0)
         logs = runner.train_epoch(rows, next(orders_left))
         callbacks.on_train_batch_end(steps - 1, logs)
-        if held_out is not None and _is_due(epoch, validation_freq):
-            callbacks.on_test_begin()
-            held_out_logs = evaluator.evaluate(held_out)
-            callbacks.on_test_end(held_out_logs)
+        if held_out and _is_due(epoch, validation_freq):
+            held_out_logs = told_of_test(callbacks, evaluate_held_out, held_out_steps)
             logs = logs | {f"val_{name}": value for name, value in held_out_logs.items()}
         callbacks.on_epoch_end(epoch, logs)
         if model.stop_training:
