@@ -88,7 +88,7 @@ def byte_rows():
 
 @pytest.fixture
 def rows_file(byte_rows, tmp_path):
-    """The same as images of 6 x 6 in a .npy file; pictures of images are drawn faster than curves."""
+    """The same as images of 6 x 6 in a .npy file: a run draws those faster than curves."""
     path = tmp_path / "blobs.npy"
     np.save(path, byte_rows.reshape(-1, 6, 6))
     return path

@@ -131,7 +131,7 @@ class Counter(callbacks.Callback):
         self.count += 1
 
 
-class Tester(callbacks.Callback):
+class Listener(callbacks.Callback):
     """One that wants to know of every batch that is no training."""
 
     def __init__(self):
@@ -166,9 +166,9 @@ def test_one_that_needs_batches_is_named(native, make, name, rows):
 
 
 def test_one_that_needs_batches_of_a_test_is_named(native, rows):
-    model, callback = compiled(sequential), Tester()
+    model, callback = compiled(sequential), Listener()
     settings = {"verbose": 0, "callbacks": [callback]}
-    named = "Tester works batch by batch.*use model."
+    named = "Listener works batch by batch.*use model."
     with pytest.warns(UserWarning, match=f"{named}evaluate"):
         loss = tfae.evaluate(model, rows, **settings)
     with pytest.warns(UserWarning, match=f"{named}predict"):
@@ -187,7 +187,7 @@ def test_the_others_are_not_warned_of(native, rows, tmp_path):
         callbacks.TerminateOnNaN(),
         callbacks.BackupAndRestore(str(tmp_path / "backup")),
         callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
-        Tester(),  # where nothing is tested
+        Listener(),  # where nothing is tested
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

@@ -53,7 +53,7 @@ def warn_of_batches(callbacks, *kinds, instead):
     """
     names = [name for kind in kinds for name in _OF_BATCHES[kind]]
     for callback in callbacks:
-        if "train" in kinds and _saves_at_batches(callback) or _is_told_of(callback, names):
+        if ("train" in kinds and _saves_at_batches(callback)) or _is_told_of(callback, names):
             warnings.warn(
                 f"{type(callback).__name__} works batch by batch, and all rows are one call here: "
                 "it is told of one batch, the last, with the means of all; where it must see them "
