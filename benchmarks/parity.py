@@ -2,7 +2,9 @@
 
 float32: every epoch's training and validation loss within 2e-6 of Keras', with the difference of
 Keras' own two compile modes (jit_compile on and off) beside it as the yardstick. Where an epoch
-leaves that tolerance it is run again step by step, and the first step that differs is named.
+leaves that tolerance it is run again step by step, and the first step that differs is named. On a
+GPU, TF32 is off: it keeps 10 bits of a product's inputs, and who rounds them when would be all that
+is compared.
 
 Mixed precisions round, and two correct programs round apart, so that steps need not agree: there
 the mean of the final validation losses over some seeds is held against Keras' under the same
@@ -58,7 +60,8 @@ def main(argv=None, ours=None):
     )
     quick = {"rows": 12_000, "epochs": 2, "seeds": 2, "precisions": ["float32", "mixed_bfloat16"]}
     options = harness.parse(parser, argv, **quick)
-    import_tensorflow()
+    tf = import_tensorflow()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     from benchmarks.contestants.ours import Tfae
 
     source = harness.load_images(options)

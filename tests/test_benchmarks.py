@@ -160,7 +160,8 @@ def small_sweep(monkeypatch):
 
 @pytest.mark.usefixtures("small_sweep")
 def test_scaling_refuses_a_wrong_engine(images, tmp_path, capsys):
-    arguments = ["--dataset", images, "--turns", "1", "--json", str(tmp_path / "s.json")]
+    arguments = ["--dataset", images, "--engines", "xla", "--turns", "1"]
+    arguments += ["--json", str(tmp_path / "s.json")]
     with pytest.raises(SystemExit) as stop:
         scaling.main(arguments, ours=broken_engines.BatchMean)
     assert stop.value.code == 1

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from reference import rows_with_zeros
+from tolerances import MIXED_LOSS_RTOL
 
 from benchmarks.gpu.problem import Problem, relative_errors
+from tfae.config import TrainConfig
+from tfae.engines import make_engine
 from tfae.engines.engine import NotTaken
 from tfae.engines.gpu import GpuEngine
 from tfae.environment import visible_gpus
@@ -18,7 +21,8 @@ from tfae.kernels.compiler import NoCompiler
 from tfae.kernels.gpu.build import SOURCES, build_cubin
 from tfae.kernels.gpu.library import load_op
 from tfae.kernels.gpu.plan import Device, NoPlan, Settings, plan_launch
-from tfae.spec import Stack
+from tfae.model import Autoencoder
+from tfae.spec import ACTIVATIONS, Stack
 
 H200 = Device(multiprocessors=132, shared_bytes=232448)
 SMALL = Device(multiprocessors=5, shared_bytes=32 << 10)  # batches in chunks, weights off chip
@@ -75,16 +79,27 @@ def test_a_step_is_that_of_float64(host, half, optimizer):
     assert_right(problem, host(problem, problem.plan(H200)), STEP_RTOL)
 
 
+STANDARDISED = {  # errors on both sides of Huber's 1
+    "rows": np.random.default_rng(1).normal(5, 3, (40, 50)).astype("f"),
+    "center": np.full(50, 5, "f"),
+    "width": np.full(50, 3, "f"),
+}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        {"loss": "mse", "activation": "tanh"},
         {"activation": "linear", "decay": 0.01},
         {"clip_norm": 1e-4},
         {"clip_norm": 1e-4, "half": "float16"},
         {"rows": rows(40, 50, "float32")},
+        {"loss": "mae"},
+        {**STANDARDISED, "loss": "huber", "output_activation": "linear"},
+        *({"loss": "mse", "activation": name, "output_activation": name} for name in ACTIVATIONS),
     ],
-    ids=lambda changes: ", ".join(changes),
+    ids=lambda changes: ", ".join(
+        f"{k} {v}" if isinstance(v, str) else k for k, v in changes.items()
+    ),
 )
 def test_settings_are_those_of_float64(host, changes):
     problem = dataclasses.replace(Problem(50, 12, 40, rows(40, 50), optimizer="sgd"), **changes)
@@ -106,6 +121,13 @@ def test_an_epoch_is_that_of_float64(host, features, hidden, batch, count, devic
     assert_right(problem, host(problem, problem.plan(device)), EPOCH_RTOL)
 
 
+def test_chunks_of_a_batch_are_clipped_as_a_whole(host):
+    problem = Problem(40, 16, 150, rows(320, 40), "float16", "adam", clip_norm=1e-3)
+    plan = problem.plan(Device(multiprocessors=3, shared_bytes=30 << 10))
+    assert plan.chunk < 150
+    assert_right(problem, host(problem, plan), EPOCH_RTOL)
+
+
 def test_results_are_the_same_to_the_bit(host):
     problem = Problem(100, 16, 32, rows(80, 100))
     first, second = (host(problem, problem.plan(H200)) for _ in range(2))
@@ -114,13 +136,21 @@ def test_results_are_the_same_to_the_bit(host):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_step_that_overflows_float16_is_skipped_and_the_loss_scale_halved(host):
-    problem = Problem(20, 4, 16, rows(16, 20), "float16", "sgd", loss_scale=2.0**30)
-    _, tensors, scale = host(problem, problem.plan(H200))
-    for before, after in zip(problem.tensors[0], tensors[0], strict=True):
-        np.testing.assert_array_equal(before, after)
-    assert scale[:1].view("f")[0] == 2.0**29
-    assert scale.tolist()[1:] == [0, 1]
+@pytest.mark.parametrize(
+    ("loss_scale", "good_steps", "skipped"),
+    [(2.0**25, 0, 3), (2.0**25, 1999, 3), (2.0**10, 1998, 0)],
+    ids=["skipped", "skipped late", "grown"],
+)
+def test_the_loss_scale_adapts_as_in_float64(host, loss_scale, good_steps, skipped):
+    """A step that overflows float16 changes nothing but the scale, and takes no rate."""
+    settings = {"loss_scale": loss_scale, "good_steps": good_steps}
+    problem = Problem(20, 4, 16, rows(100, 20), "float16", "adam", **settings)
+    launched = host(problem, problem.plan(H200))
+    scale, good, skips = problem.reference()[2]
+    assert skips == skipped
+    assert launched[2][:1].view("f")[0] == scale
+    assert launched[2].tolist()[1:] == [good, skips]
+    assert_right(problem, launched, EPOCH_RTOL)
 
 
 def test_the_tutorials_weights_stay_on_chip_in_one_wave():
@@ -180,6 +210,27 @@ def test_the_arguments_are_laid_out_as_in_c():
 def test_an_engine_refuses_what_no_gpu_would_take(layers, precision, reason):
     with pytest.raises(NotTaken, match=reason):
         GpuEngine.check(Stack.mirrored(784, layers), precision)
+
+
+@pytest.mark.skipif(not visible_gpus(), reason="there is no GPU")
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_the_engine_trains_as_xla_does(precision, byte_rows):
+    engines = [
+        make_engine(
+            TrainConfig(layers=(8,), batch_size=64, engine=name, precision=precision),
+            Autoencoder(Stack.mirrored(36, (8,)), seed=1),
+            len(byte_rows),
+        )[0]
+        for name in ("fused", "xla")
+    ]
+    assert isinstance(engines[0], GpuEngine)
+    order = np.random.default_rng(0).permutation(len(byte_rows)).astype(np.int32)
+    for _ in range(3):
+        ours, theirs = (
+            float(engine.train_epoch(tf.constant(byte_rows), tf.constant(order)))
+            for engine in engines
+        )
+        assert ours == pytest.approx(theirs, rel=MIXED_LOSS_RTOL)
 
 
 @pytest.mark.skipif(bool(visible_gpus()), reason="there is a GPU")

@@ -1,7 +1,6 @@
 """What happens between two epochs: progress, history, stopping, checkpoints, TensorBoard."""
 
 import contextlib
-import importlib.util
 import math
 import os
 import signal
@@ -252,14 +251,6 @@ class TensorBoard(Callback):
         self._model = model
         self._rows = rows
         self._image_shape = image_shape
-
-    @staticmethod
-    def check_installed():
-        """Raise TrainingError where the package is missing, which TensorFlow does not bring."""
-        if importlib.util.find_spec("tensorboard") is None:
-            raise TrainingError(
-                "--tensorboard needs the package tensorboard: pip install 'tfae[tensorboard]'"
-            )
 
     def epoch_end(self, trainer, record):
         """Write the epoch's numbers and pictures."""

@@ -12,12 +12,17 @@ import tfae
 
 
 def describe_environment():
-    """The machine, device and versions as a dictionary that JSON can hold."""
+    """The machine, device and versions as a dictionary that JSON can hold.
+
+    On a GPU also whether float32 products round their inputs to TF32.
+    """
+    tf32 = {"tf32": tf.config.experimental.tensor_float_32_execution_enabled()}
     return {
         "cpu": _cpu_name(),
         "cores": _usable_cores(),
         "memory_gb": round(_memory_bytes() / 1e9, 1),
         "device": device_name(),
+        **(tf32 if visible_gpus() else {}),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "tfae": tfae.__version__,

@@ -42,8 +42,6 @@ class Run:
     """
 
     def __init__(self, config, source, stack, scaling, say):
-        if config.tensorboard:
-            TensorBoard.check_installed()
         self.config = config
         self.model = Autoencoder(stack, scaling, config.seed, config.initial_bias)
         self.engine, reason = make_engine(config, self.model, source.train.shape[0], say)

@@ -1,6 +1,7 @@
 """python -m tfae.train: a run, from its options to its report."""
 
 import dataclasses
+import importlib.util
 import shlex
 import sys
 
@@ -88,6 +89,7 @@ def train_and_report(config, workdir, invocation):
     if invocation.resume and _has_ended(config, workdir, say):
         return 0
 
+    _check_tensorboard(config)
     # Data first: what is wrong with it is said before TensorFlow takes its seconds to load.
     loaded = _load(config, invocation.quiet, say)
 
@@ -105,6 +107,13 @@ def train_and_report(config, workdir, invocation):
             f"the device ran out of memory ({str(error).splitlines()[0]}): lower --batch-size or "
             "--layers, or set --block-rows 65536"
         ) from None
+
+
+def _check_tensorboard(config):
+    if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise TrainingError(  # TensorFlow does not bring it
+            "--tensorboard needs the package tensorboard: pip install 'tfae[tensorboard]'"
+        )
 
 
 def _has_ended(config, workdir, say):

@@ -1,16 +1,17 @@
 """A training problem for the GPU's epoch kernel, and what float64 numpy makes of it."""
 
 import ctypes
+import math
 from dataclasses import dataclass, field
 
 import ml_dtypes
 import numpy as np
 
+from tfae.config import LOSSES
 from tfae.kernels.gpu.plan import OPTIMIZERS, Settings, plan_launch
 from tfae.spec import ACTIVATIONS
 
 HALVES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
-LOSSES = ("binary_crossentropy", "mse")
 CONSTANTS = {
     "adadelta": (0.95, 0.05, 1e-7),
     "adam": (0.1, 0.001, 1e-7),
@@ -19,6 +20,23 @@ CONSTANTS = {
 }
 SLOTS = {"adadelta": 2, "adam": 2, "momentum": 1, "sgd": 0}
 RATES = {"adadelta": 1.0, "adam": 1e-3, "momentum": 0.1, "sgd": 0.5}
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+ACTIVATED = {
+    "relu": lambda z: np.maximum(z, 0),
+    "elu": lambda z: np.where(z > 0, z, np.expm1(z)),
+    "selu": lambda z: SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(z)),
+    "gelu": lambda z: z * (1 + np.vectorize(math.erf)(z / math.sqrt(2))) / 2,
+    "silu": lambda z: z / (1 + np.exp(-z)),
+    "tanh": np.tanh,
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "linear": lambda z: z,
+}
+LOSS_OF_ERROR = {
+    "mse": np.square,
+    "mae": np.abs,
+    "huber": lambda e: np.where(np.abs(e) <= 1, e**2 / 2, np.abs(e) - 0.5),
+}
+GROWTH_STEPS = 2000  # good ones, after which the loss scale is doubled
 
 
 @dataclass
@@ -29,8 +47,10 @@ class Problem:
         features, hidden, batch: Sizes.
         rows: [N, D] uint8 or float32.
         half: Of the products, "bfloat16" or "float16".
-        optimizer, loss, activation: By name.
-        decay, clip_norm, loss_scale: Settings of the update; 0 for none.
+        optimizer, loss, activation, output_activation: By name.
+        decay, clip_norm: Settings of the update; 0 for none.
+        loss_scale, good_steps: Of float16's gradients, and for how many steps it was not too high.
+        center, width: [D] float32 each, of float rows; or None.
         tensors: For values and both slots: encoder's kernel and bias, decoder's kernel and bias.
     """
 
@@ -42,9 +62,13 @@ class Problem:
     optimizer: str = "adadelta"
     loss: str = "binary_crossentropy"
     activation: str = "relu"
+    output_activation: str = "sigmoid"
     decay: float = 0.0
     clip_norm: float = 0.0
     loss_scale: float = 2.0**15
+    good_steps: int = 0
+    center: np.ndarray | None = None
+    width: np.ndarray | None = None
     seed: int = 0
     tensors: list = field(init=False)
 
@@ -58,7 +82,7 @@ class Problem:
             self.tensors.append([(1e-4 * rng.random(shape)).astype("f") for shape in shapes])
         self.order = rng.permutation(len(self.rows)).astype(np.int32)
         self.steps = -(-len(self.rows) // self.batch)
-        self.rates = np.full(self.steps, RATES[self.optimizer], "f")
+        self.rates = (RATES[self.optimizer] * 0.9 ** np.arange(self.steps)).astype("f")
 
     @property
     def kernel(self):
@@ -87,12 +111,15 @@ class Problem:
         scratch["losses"] = memory.put(np.full(plan.blocks, np.nan))
         scale = np.zeros(3, np.int32)
         scale[:1].view("f")[0] = self.loss_scale
+        scale[1] = self.good_steps
         given = {
             "rows": memory.put(self.rows),
             "order": memory.put(self.order),
             "rates": memory.put(self.rates),
             "loss_scale": memory.put(scale),
         }
+        if self.center is not None:
+            given |= {"center": memory.put(self.center), "width": memory.put(self.width)}
         if self.decay:
             given["decays"] = memory.put(self.rates * np.float32(self.decay))
         settings = Settings(
@@ -101,7 +128,7 @@ class Problem:
             hidden=self.hidden,
             batch=self.batch,
             activation=ACTIVATIONS.index(self.activation),
-            output_activation=ACTIVATIONS.index("sigmoid"),
+            output_activation=ACTIVATIONS.index(self.output_activation),
             loss=LOSSES.index(self.loss),
             optimizer=OPTIMIZERS.index(self.optimizer),
             slots=SLOTS[self.optimizer],
@@ -125,22 +152,34 @@ class Problem:
         return loss, after, memory.get(given["loss_scale"])
 
     def reference(self):
-        """What `launch` is to return, without the loss scale, in float64.
+        """What `launch` is to return, in float64.
 
         Products' inputs are rounded as the kernel rounds them, weights and slots to float32.
         """
         tensors = [[tensor.copy() for tensor in kind] for kind in self.tensors]
-        loss_sum, scale = 0.0, self.loss_scale if self.half == "float16" else 1.0
+        loss_sum, updates, skipped, good_steps = 0.0, 0, 0, self.good_steps
+        scale = self.loss_scale if self.half == "float16" else 1.0
         for step in range(self.steps):
             picked = self.order[step * self.batch : (step + 1) * self.batch]
-            loss, gradients = self._gradients(tensors[0], self._values(self.rows[picked]), scale)
+            with np.errstate(invalid="ignore", over="ignore"):  # where the loss scale is too high
+                loss, gradients = self._gradients(
+                    tensors[0], self._values(self.rows[picked]), scale
+                )
             loss_sum += loss
-            self._update(tensors, gradients, float(self.rates[step]))
-        return loss_sum / self.rows.size, tensors
+            if all(np.isfinite(gradient).all() for gradient in gradients):
+                self._update(tensors, gradients, float(self.rates[updates]))
+                updates, good_steps = updates + 1, good_steps + 1
+                if good_steps == GROWTH_STEPS and self.half == "float16":
+                    scale, good_steps = scale * 2, 0
+            else:
+                scale, skipped, good_steps = scale / 2, skipped + 1, 0
+        return loss_sum / self.rows.size, tensors, (scale, good_steps, skipped)
 
     def _values(self, rows):
         if rows.dtype == np.uint8:
             return (rows / np.float32(255)).astype(np.float64)
+        if self.center is not None:
+            rows = (rows - self.center) / self.width
         return rows.astype(np.float64)
 
     def _rounded(self, array):
@@ -152,31 +191,25 @@ class Problem:
         kernel, bias, out_kernel, out_bias = (param.astype(np.float64) for param in params)
         rounded = self._rounded
         z = rounded(x) @ rounded(kernel) + bias
-        hidden, hidden_slope = self._hidden(z)
+        hidden = ACTIVATED[self.activation](z)
         logits = rounded(hidden) @ rounded(out_kernel) + out_bias
-        outputs = 1 / (1 + np.exp(-logits))
+        outputs = ACTIVATED[self.output_activation](logits)
         if self.loss == "binary_crossentropy":
             loss = np.logaddexp(0, logits) - logits * x
             slope = outputs - x
         else:
-            loss = (outputs - x) ** 2
-            slope = 2 * (outputs - x) * outputs * (1 - outputs)
+            of_error = LOSS_OF_ERROR[self.loss]
+            loss = of_error(outputs - x)
+            slope = _slope(of_error, outputs - x) * _slope(
+                ACTIVATED[self.output_activation], logits
+            )
         slope *= scale / x.size
-        back = rounded(slope) @ rounded(out_kernel).T * hidden_slope
+        back = rounded(slope) @ rounded(out_kernel).T * _slope(ACTIVATED[self.activation], z)
         gradients = [
             *(rounded(x).T @ rounded(back), back.sum(axis=0)),
             *(rounded(hidden).T @ rounded(slope), slope.sum(axis=0)),
         ]
         return loss.sum(), [gradient / scale for gradient in gradients]
-
-    def _hidden(self, z):
-        """Values and slopes of the hidden activation."""
-        if self.activation == "relu":
-            return np.maximum(z, 0), (z > 0).astype(np.float64)
-        if self.activation == "tanh":
-            return np.tanh(z), 1 - np.tanh(z) ** 2
-        assert self.activation == "linear"
-        return z, np.ones_like(z)
 
     def _update(self, tensors, gradients, rate):
         if self.clip_norm:
@@ -205,12 +238,18 @@ class Problem:
             first[...], second[...] = m, v
 
 
+def _slope(function, at):
+    """By differences, so that no formula is written twice."""
+    step = 1e-6
+    return (function(at + step) - function(at - step)) / (2 * step)
+
+
 def relative_errors(problem, loss, tensors, reference):
     """How far a launch is from the reference: of the loss, and of each tensor's change.
 
     Args:
         problem: The `Problem`.
-        loss, tensors: From `launch`.
+        loss, tensors: The first two from `launch`.
         reference: From `reference`.
     """
     errors = {"loss": abs(loss - reference[0]) / reference[0]}
