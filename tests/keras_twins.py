@@ -63,6 +63,18 @@ def normalised():
     )
 
 
+class Called(keras.Model):
+    """With a call of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = keras.layers.Dense(8, "relu")
+        self.decoder = keras.layers.Dense(FEATURES, "sigmoid")
+
+    def call(self, rows):
+        return self.decoder(self.encoder(rows))
+
+
 def conv():
     """No dense autoencoder."""
     return keras.Sequential(

@@ -8,6 +8,7 @@ from keras.optimizers import schedules
 from keras_twins import (
     BATCH,
     FEATURES,
+    Called,
     compiled,
     functional,
     images,
@@ -52,13 +53,13 @@ FUSED = {
     },
     "cross-entropy": {"loss": "binary_crossentropy"},
 }
-XLA = {
+KERAS = {
     "rmsprop": {
         "optimizer": lambda: optimizers.RMSprop(),
         "loss": keras.losses.BinaryCrossentropy(label_smoothing=0.1),
     },
     "averaged": {
-        "optimizer": lambda: optimizers.Adam(amsgrad=True, use_ema=True, clipnorm=0.1),
+        "optimizer": lambda: optimizers.Adam(use_ema=True, clipnorm=0.1),
         "loss": "log_cosh",
     },
     "logits": {
@@ -77,6 +78,7 @@ XLA = {
         "loss": "poisson",
     },
     "normalised": {"build": normalised, "loss": "cosine_similarity"},
+    "a call of its own": {"build": Called},
     "frozen": {
         "build": lambda: sequential((16, 8), trainable=False),
         "optimizer": lambda: optimizers.Adagrad(),
@@ -140,12 +142,12 @@ def go_on_with_keras(ours, theirs, x, y=None):
     same_weights(ours, theirs)
 
 
-@pytest.mark.parametrize("name", [*FUSED, *XLA])
+@pytest.mark.parametrize("name", [*FUSED, *KERAS])
 def test_histories_and_weights_are_keras_own(native, name, rows):
-    settings = {"build": sequential, **(FUSED.get(name) or XLA[name])}
+    settings = {"build": sequential, **(FUSED.get(name) or KERAS[name])}
     x = rows.reshape(-1, 6, 6) if name == "images" else rows
     ours, theirs, engine = train_both(settings, x, validation_split=0.2)
-    assert engine == ("fused" if name in FUSED else "xla")
+    assert engine == ("fused" if name in FUSED else "keras")
     same_weights(ours, theirs)
     go_on_with_keras(ours, theirs, x)
 
@@ -178,7 +180,7 @@ def test_targets_weights_and_validation_data_are_keras_own(native, kind, rows):
         options = {"validation_data": (noisy[:100], rows[:100], rng.random(100))}
     settings = {"build": sequential, "loss": "binary_crossentropy", **metrics}
     ours, theirs, engine = train_both(settings, x, y, **options)
-    assert engine == ("fused" if kind.startswith("validated") else "xla")
+    assert engine == ("fused" if kind.startswith("validated") else "keras")
     same_weights(ours, theirs)
     go_on_with_keras(ours, theirs, x, y)
 
@@ -210,10 +212,44 @@ def test_what_works_in_training_only_is_at_work(rows):
     )  # learns nothing: the weights stay what they are
     history = tfae.fit(model, rows, validation_data=rows, epochs=3, batch_size=BATCH, verbose=0)
     losses, val_losses = history.history["loss"], history.history["val_loss"]
-    assert history.params["engine"] == "xla"
+    assert history.params["engine"] == "keras"
     assert len(set(losses)) == 3
     assert val_losses == [pytest.approx(model.evaluate(rows, rows, verbose=0))] * 3
     assert min(losses) > 1.01 * val_losses[0]
+
+
+def test_callbacks_find_the_loss_in_the_models_metrics(native, rows):
+    found = []
+
+    class Reader(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            found.append(self.model.get_metrics_result()["loss"])
+
+    history = tfae.fit(compiled(sequential), rows, epochs=2, verbose=0, callbacks=[Reader()])
+    assert history.params["engine"] == "fused"
+    assert found == history.history["loss"]
+
+
+def test_the_epochs_are_as_many_as_keras_is_set_to(native, rows):
+    try:
+        keras.config.set_max_epochs(1)
+        with pytest.warns(UserWarning, match="Limiting epochs to 1"):
+            assert tfae.fit(compiled(sequential), rows, epochs=3, verbose=0).epoch == [0]
+        keras.config.set_max_epochs(None)
+        keras.config.set_max_steps_per_epoch(2)
+        with pytest.raises(ValueError, match="set_max_steps_per_epoch"):
+            tfae.fit(compiled(sequential), rows, verbose=0)
+    finally:
+        keras.config.set_max_epochs(None)
+        keras.config.set_max_steps_per_epoch(None)
+
+
+def test_many_models_are_no_mistake(native, rows, caplog):
+    """TensorFlow warns of functions that it often traces anew."""
+    for _ in range(8):
+        tfae.evaluate(compiled(sequential), rows[:10], verbose=0)
+        tfae.fit(compiled(sequential), rows[:10], verbose=0)
+    assert "retracing" not in caplog.text
 
 
 def test_seeds_decide_the_orders(native, rows):
@@ -238,8 +274,8 @@ def test_the_dtype_policy_is_followed(native, policy, rows):
     expected = theirs.fit(rows, rows, **options).history["loss"]
     history = tfae.fit(ours, rows, **options)
     assert history.history["loss"] == pytest.approx(expected, rel=MIXED_LOSS_RTOL)
-    native_bfloat16 = policy == "mixed_bfloat16" and native.has_bfloat16
-    assert history.params["engine"] == ("fused" if native_bfloat16 else "xla")
+    engine = "keras" if policy == "mixed_float16" else "fused" if native.has_bfloat16 else "xla"
+    assert history.params["engine"] == engine
 
 
 def test_a_precision_can_be_asked_for(rows):
@@ -251,7 +287,7 @@ def test_a_precision_can_be_asked_for(rows):
         tfae.fit(compiled(sequential, metrics=["mse"]), rows, precision="mixed_bfloat16")
 
 
-@pytest.mark.parametrize(("metrics", "engine"), [([], "fused"), (["mse"], "xla")])
+@pytest.mark.parametrize(("metrics", "engine"), [([], "fused"), (["mse"], "keras")])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_what_stops_midway_leaves_the_last_whole_epoch(native, metrics, engine, error, rows):
     class Stop(keras.callbacks.Callback):

@@ -141,8 +141,14 @@ class Listener(callbacks.Callback):
     def on_test_batch_end(self, batch, logs=None):
         self.told.append((batch, logs["loss"]))
 
+    def on_predict_begin(self, logs=None):
+        self.told.append("begin")
+
     def on_predict_batch_end(self, batch, logs=None):
         self.told.append((batch, logs["outputs"].shape))
+
+    def on_predict_end(self, logs=None):
+        self.told.append("end")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +182,8 @@ def test_one_that_needs_batches_of_a_test_is_named(native, rows):
     with pytest.warns(UserWarning, match=f"{named}fit"):
         history = tfae.fit(model, rows, validation_split=0.5, batch_size=BATCH, **settings)
     validation = history.history["val_loss"][0]
-    assert callback.told == [(0, loss), (0, (600, FEATURES)), (4, validation)]
+    predicted = ["begin", (0, (600, FEATURES)), "end"]
+    assert callback.told == [(0, loss), *predicted, (4, validation)]
 
 
 def test_the_others_are_not_warned_of(native, rows, tmp_path):

@@ -19,6 +19,31 @@ def test_evaluate_is_keras_own(native, settings, rows):
     assert values == pytest.approx(model.evaluate(rows, rows, verbose=0), rel=EPOCH_LOSS_RTOL)
 
 
+def test_targets_and_weights_are_evaluated_as_by_keras(native, rows):
+    rng = np.random.default_rng(0)
+    noisy = np.clip(rows + rng.normal(0, 0.1, rows.shape), 0, 1).astype(np.float32)
+    # Of one name, which a dictionary has once and a list twice.
+    model = compiled(sequential, metrics=["mse", "mae"], weighted_metrics=["mse"])
+    for targets in ({"y": rows}, {"y": rows, "sample_weight": rng.random(600)}):
+        expected = model.evaluate(noisy, **targets, verbose=0)
+        measured = tfae.evaluate(model, noisy, **targets, verbose=0)
+        assert measured == pytest.approx(expected, rel=EPOCH_LOSS_RTOL)
+
+
+def test_evaluation_leaves_the_optimizer_to_training(native, rows):
+    model = compiled(sequential)
+    loss = tfae.evaluate(model, rows, verbose=0)
+    assert not model.optimizer.built
+    assert loss == pytest.approx(model.evaluate(rows, rows, verbose=0), rel=EPOCH_LOSS_RTOL)
+    assert tfae.fit(model, rows, verbose=0).params["engine"] == "fused"
+
+
+def test_a_predict_step_of_its_own_is_followed(native, rows):
+    model = sequential()
+    model.predict_step = lambda data: 0 * model(data)
+    assert not tfae.predict(model, rows, verbose=0).any()
+
+
 @pytest.mark.parametrize("build", [sequential, nested, images, normalised])
 def test_predict_is_keras_own(native, build, rows):
     model = build()

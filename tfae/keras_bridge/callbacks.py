@@ -63,9 +63,9 @@ def warn_of_batches(callbacks, *kinds, instead):
 
 
 def _saves_at_batches(callback):
-    if isinstance(callback, (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore)):
-        return callback.save_freq not in ("epoch", False)
-    return isinstance(callback, keras.callbacks.TensorBoard) and callback.update_freq != "epoch"
+    # ModelCheckpoint, BackupAndRestore and others have the one, TensorBoard the other.
+    frequencies = (getattr(callback, name, "epoch") for name in ("save_freq", "update_freq"))
+    return any(frequency not in ("epoch", False) for frequency in frequencies)
 
 
 def _is_told_of(callback, names):

@@ -55,7 +55,7 @@ def check_taken(model):
     if model._distribute_strategy is not None:
         raise ValueError(f"the model was made under a tf.distribute strategy: {_WAY_OUT}")
     for name in _OVERRIDABLE:
-        if getattr(type(model), name) is not getattr(keras.Model, name) or name in vars(model):
+        if not is_keras_own(model, name):
             raise ValueError(f"{type(model).__name__} has a {name} of its own: {_WAY_OUT}")
     for layer in leaf_layers(model):
         if type(layer) not in TAKEN:
@@ -63,7 +63,7 @@ def check_taken(model):
                 f"layer {layer.name!r} is a {type(layer).__name__} layer, which tfae.fit does not "
                 f"take: {_WAY_OUT}"
             )
-    if not isinstance(model.loss, str) and not _is_keras_own(model.loss):
+    if not isinstance(model.loss, str) and not _is_loss_of_keras(model.loss):
         kind = type(model.loss).__name__
         given = "none" if model.loss is None else getattr(model.loss, "__name__", f"a {kind}")
         raise ValueError(
@@ -72,7 +72,12 @@ def check_taken(model):
         )
 
 
-def _is_keras_own(loss):
+def is_keras_own(model, name):
+    """Whether a method or property of a model is that of `keras.Model`."""
+    return getattr(type(model), name) is getattr(keras.Model, name) and name not in vars(model)
+
+
+def _is_loss_of_keras(loss):
     kind = loss if hasattr(loss, "__name__") else type(loss)
     return kind.__module__.startswith("keras.") and callable(loss)
 
@@ -96,7 +101,9 @@ class _Kept:
         return [model.metrics[0], model.optimizer, *leaf_layers(model), *weights]
 
 
-def runner_for(model, data, batch_size, precision=None, engine="auto", say=console.say):
+def runner_for(
+    model, data, batch_size, precision=None, engine="auto", say=console.say, trains=True
+):
     """What trains and evaluates the model in place: a `PlainRunner` or a `KerasRunner`.
 
     As with Keras' own, what `compile` was given holds until the next `compile`.
@@ -108,6 +115,7 @@ def runner_for(model, data, batch_size, precision=None, engine="auto", say=conso
         precision: A name, or None for that of the model's dtype policy.
         engine: "auto", "xla" or "fused".
         say: Called with a line where something takes long.
+        trains: Whether it is to train; if not, the model's optimizer is not built for it.
 
     Raises:
         ValueError: The engine or the precision that was asked for cannot be had for this model.
@@ -119,11 +127,13 @@ def runner_for(model, data, batch_size, precision=None, engine="auto", say=conso
     ):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
-    build(model, data)
+    build(model, data, trains)
     kept = getattr(model, "_tfae_kept", None)
     if not kept or not kept.is_of(model):
         kept = model._tfae_kept = _Kept(model)
+    precision = precision or model.dtype_policy.name
     key = (data.is_plain(), data.x.shape[1:], batch_size, precision, engine)
+    key += (model.optimizer.built,)
     if key not in kept.runners:
         kept.runners[key] = _make_runner(model, data, batch_size, precision, engine, say)
     return kept.runners[key]
@@ -131,14 +141,15 @@ def runner_for(model, data, batch_size, precision=None, engine="auto", say=conso
 
 def _make_runner(model, data, batch_size, precision, engine, say):
     try:
-        runner = PlainRunner(*plain_engine(model, data, batch_size, precision, engine, say))
+        made = plain_engine(model, data, batch_size, precision, engine, say)
+        runner = PlainRunner(*made, data.x.shape[1:], model.metrics[0])
         prove(model, runner, data)
         return runner
     except NotPlain as error:
         reason = str(error)
     if engine == "fused":
         raise ValueError(f"engine='fused' does not take this model: {reason}; use engine='auto'")
-    if precision not in (None, model.dtype_policy.name):
+    if precision != model.dtype_policy.name:
         raise ValueError(
             f"precision={precision!r} is not to be had for this model ({reason}): build it after "
             f"keras.mixed_precision.set_dtype_policy({precision!r})"

@@ -3,8 +3,9 @@
 import keras
 import tensorflow as tf
 
+from tfae import console
 from tfae.keras_bridge.callbacks import callback_list, told_of_test, warn_of_batches
-from tfae.keras_bridge.compiled import check_taken, runner_for
+from tfae.keras_bridge.compiled import check_taken, is_keras_own, runner_for
 from tfae.keras_bridge.layers import NotPlain, dense_stack
 from tfae.keras_bridge.rows import Data, checked_batch_size
 from tfae.kernels.library import load_built, run_layers
@@ -44,15 +45,13 @@ def evaluate(
     """
     check_taken(model)
     data = Data.of(x, y, sample_weight)
-    runner = runner_for(model, data, checked_batch_size(batch_size), say=lambda line: None)
+    say = console.say if verbose else lambda line: None
+    runner = runner_for(model, data, checked_batch_size(batch_size), say=say, trains=False)
     callbacks = callback_list(callbacks, model, verbose, epochs=1, steps=1)
     warn_of_batches(callbacks.callbacks, "test", instead="model.evaluate")
     rows = runner.load(data)
     logs = told_of_test(callbacks, lambda: runner.evaluate(rows), steps=1)
-    if return_dict:
-        return logs
-    values = list(logs.values())
-    return values if len(values) > 1 else values[0]
+    return logs if return_dict else model._flatten_metrics_in_order(logs)
 
 
 def predict(model, x, *, batch_size=None, verbose="auto", callbacks=None):
@@ -97,7 +96,7 @@ def predict(model, x, *, batch_size=None, verbose="auto", callbacks=None):
 def _native_stack(model, rows):
     """(kernels, `DenseStack`) where the native kernels give what Keras would, or None."""
     native = load_built()
-    if not native or type(model).predict_step is not keras.Model.predict_step:
+    if not native or not is_keras_own(model, "predict_step"):
         return None
     try:
         dense = dense_stack(model, inference=True)

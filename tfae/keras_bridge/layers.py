@@ -114,6 +114,9 @@ def _chain(model, inference):
     """The layers that the model applies one after the other."""
     if not type(model).__module__.startswith("keras."):
         raise NotPlain(f"{type(model).__name__} is a class of its own")
+    for tensor in model.inputs:
+        if tensor.dtype != "float32":  # Keras casts to it
+            raise NotPlain(f"the input of {model.name!r} is {tensor.dtype}")
     steps = model.layers if isinstance(model, keras.Sequential) else _functional_chain(model)
     for step in steps:
         if not inference and step.activity_regularizer is not None:

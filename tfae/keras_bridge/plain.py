@@ -57,6 +57,8 @@ def plain_engine(model, data, batch_size, precision, name, say):
     variables = dense.variables
     if sorted(map(id, variables)) != sorted(map(id, model.trainable_variables)):
         raise NotPlain("it has other weights than its Dense layers'")
+    if not model.optimizer.built:
+        raise NotPlain("its optimizer has no variables yet, which the engines work on")
     optimizer, settings = _optimizer_of(model.optimizer, variables)
 
     autoencoder = Autoencoder(stack_of(dense), params=[variable.value for variable in variables])

@@ -105,11 +105,13 @@ def _array(name, values):
             raise ValueError(f"{name} must be one array, got a {type(values).__name__} of several")
         values = values[0]
     rows = np.asarray(values) if not isinstance(values, (dict, str)) else np.asarray(None)
-    if rows.dtype.kind not in "fiub" or rows.ndim < 1:
+    is_float = rows.dtype.kind == "f" or rows.dtype.name == "bfloat16"
+    if not (is_float or rows.dtype.kind in "iub") or rows.ndim < 1:
+        kind = f"{type(values).__name__} of {rows.dtype}" if rows.ndim else type(values).__name__
         raise ValueError(
-            f"{name} must be an array of numbers with a row for each example, got "
-            f"{type(values).__name__}: load the rows into an array, or use model.fit"
+            f"{name} must be an array of numbers with a row for each example, got {kind}: load the "
+            "rows into an array, or use model.fit"
         )
     if not len(rows):
         raise ValueError(f"{name} has no rows")
-    return rows.astype(keras.config.floatx(), copy=False) if rows.dtype.kind == "f" else rows
+    return rows.astype(keras.config.floatx(), copy=False) if is_float else rows

@@ -1,7 +1,9 @@
 """What trains a Keras model: one of tfae's engines, or an epoch of Keras' own step."""
 
+import contextlib
 import math
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -15,10 +17,14 @@ class PlainRunner:
     Args:
         engine: The engine.
         reason: Why it was taken, a phrase.
+        row_shape: Of a row as the model has it.
+        loss_metric: The model's `keras.metrics.Mean` of the loss, which callbacks may read.
     """
 
-    def __init__(self, engine, reason):
+    def __init__(self, engine, reason, row_shape, loss_metric):
         self._engine = engine
+        self._row_shape = row_shape
+        self._loss_metric = loss_metric
         self.engine = engine.name
         self.precision = engine.precision.name
         self.reason = reason
@@ -31,15 +37,22 @@ class PlainRunner:
 
     def takes(self, data):
         """Whether other data than those it was made for can be loaded."""
-        return data.is_plain() and math.prod(data.x.shape[1:]) == self._engine.model.stack.features
+        return data.is_plain() and data.x.shape[1:] == self._row_shape
 
     def train_epoch(self, rows, order):
         """Train once on every row, in this order; the losses' mean, by name."""
-        return {"loss": float(self._engine.train_epoch(rows, order))}
+        with _compiling():
+            return self._mean(self._engine.train_epoch(rows, order))
 
     def evaluate(self, rows):
         """The losses' mean, by name."""
-        return {"loss": float(self._engine.evaluate(rows))}
+        with _compiling():
+            return self._mean(self._engine.evaluate(rows))
+
+    def _mean(self, loss):
+        self._loss_metric.total.assign(loss)
+        self._loss_metric.count.assign(1)
+        return {"loss": float(loss)}
 
 
 class KerasRunner:
@@ -55,7 +68,7 @@ class KerasRunner:
         reason: Why no engine of tfae's was taken, a phrase.
     """
 
-    engine = "xla"
+    engine = "keras"
 
     def __init__(self, model, batch_size, reason):
         self._model = model
@@ -76,13 +89,15 @@ class KerasRunner:
     def train_epoch(self, data, order):
         """Train once on every row, in this order; the means of loss and metrics, by name."""
         self._model.reset_metrics()
-        self._train(data, order)
+        with _compiling():
+            self._train(data, order)
         return self._means()
 
     def evaluate(self, data):
         """The means of loss and metrics, by name."""
         self._model.reset_metrics()
-        self._test(data)
+        with _compiling():
+            self._test(data)
         return self._means()
 
     @compiled
@@ -119,12 +134,34 @@ class KerasRunner:
         return {name: mean if mean.ndim else float(mean) for name, mean in means.items()}
 
 
-def build(model, data):
-    """Have the model make all its variables: its layers', its metrics' and its optimizer's."""
-    if not model.built:
+@contextlib.contextmanager
+def _compiling():
+    """Say what to do where XLA does not compile what the model was given."""
+    try:
+        yield
+    except (NotImplementedError, tf.errors.InvalidArgumentError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            "an epoch of this model does not run as one compiled program: a layer, loss, metric or "
+            f"schedule does what XLA cannot ({reason}); train this model with model.fit"
+        ) from error
+
+
+def build(model, data, trains):
+    """Have the model make its variables: its layers', its metrics' and, to train, its optimizer's.
+
+    Raises:
+        ValueError: The rows are not the model's.
+    """
+    if isinstance(model, keras.Sequential) and not model.built:
         model.build((None, *data.x.shape[1:]))
+    _check_shape(model, data.x)
     x, y, sample_weight = data.rows(slice(1)).for_keras()
     outputs = model(x, training=False)
+    if not tf.is_tensor(outputs):
+        raise ValueError(
+            f"the model gives a {type(outputs).__name__}, not one tensor: train it with model.fit"
+        )
     if y is x and outputs.shape[1:] != x.shape[1:]:
         raise ValueError(
             f"the model gives rows of the shape {tuple(outputs.shape[1:])} for those of "
@@ -133,8 +170,21 @@ def build(model, data):
     model.compute_loss(x, y, outputs, sample_weight, training=False)
     model.compute_metrics(x, y, outputs, sample_weight)
     model.reset_metrics()
-    if not model.optimizer.built:
+    if trains and not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
+
+
+def _check_shape(model, x):
+    wanted = getattr(model, "input_shape", None)
+    if not wanted:  # of a model with a call of its own
+        return
+    if len(wanted) != x.ndim or any(
+        n not in (None, given) for n, given in zip(wanted, x.shape, strict=True)
+    ):
+        remedy = "give rows of that shape"
+        if None not in wanted[1:] and math.prod(wanted[1:]) == math.prod(x.shape[1:]):
+            remedy = f"x.reshape({', '.join(map(str, (-1, *wanted[1:])))}) has it"
+        raise ValueError(f"x has the shape {x.shape}, and the model takes {wanted}: {remedy}")
 
 
 def _each(function, data):

@@ -4,7 +4,9 @@ import functools
 import itertools
 import numbers
 import random
+import warnings
 
+import keras
 import tensorflow as tf
 
 from tfae import console
@@ -43,7 +45,7 @@ def fit(
     Args:
         model: A compiled `keras.Model` (Sequential, Functional, nested, or with a call of its own)
             of Dense layers, Activation, ReLU, LeakyReLU, ELU, Flatten, Reshape, Dropout,
-            GaussianNoise, Rescaling and BatchNormalization.
+            GaussianNoise, Rescaling, ActivityRegularization and BatchNormalization.
         x: [N, ...], the rows. Bytes count from 0 to 255, as in Keras.
         y: [N, ...], what they are to be rebuilt as; x by default.
         batch_size: 32 by default, as in Keras.
@@ -64,7 +66,8 @@ def fit(
             `keras.utils.set_random_seed` seeds.
 
     Returns:
-        The `keras.callbacks.History`. Its `params` say which engine it was, and why.
+        The `keras.callbacks.History`. Its `params` say which "engine" it was, "keras" where that
+        is Keras' own step, and the "reason".
 
     Raises:
         ValueError: The model or an argument is not to be taken; the message says what to do.
@@ -78,6 +81,7 @@ def fit(
         held_out = _validation(validation_data)
     batch_size = checked_batch_size(batch_size)
     check_whole_number("epochs", epochs, 0)
+    epochs = _limited(epochs)
     check_whole_number("initial_epoch", initial_epoch, 0)
     if not isinstance(validation_freq, (list, tuple, set, range)):
         check_whole_number("validation_freq", validation_freq, 1)
@@ -87,22 +91,23 @@ def fit(
         raise ValueError(f"shuffle must be True or False, got {shuffle!r}")
     say = console.say if verbose else lambda line: None
     runner = runner_for(model, data, batch_size, precision, engine, say)
-    if held_out and not runner.takes(held_out):
+    if held_out is not None and not runner.takes(held_out):
         evaluator = runner_for(model, held_out, batch_size, say=say)
     else:
         evaluator = runner
     if isinstance(runner, KerasRunner):
         say(f"training by Keras' own step, which is compiled first: {runner.reason}")
     steps = -(-len(data.x) // batch_size)
-    which = {"engine": runner.engine, "reason": runner.reason}
     callbacks = callback_list(
-        callbacks, model, verbose, add_history=True, epochs=epochs, steps=steps, **which
+        callbacks, model, verbose, add_history=True, epochs=epochs, steps=steps
     )
-    kinds = ("train", "test") if held_out else ("train",)
+    which = {"engine": runner.engine, "reason": runner.reason}
+    callbacks.set_params({**(callbacks.params or {}), **which})
+    kinds = ("train",) if held_out is None else ("train", "test")
     warn_of_batches(callbacks.callbacks, *kinds, instead="model.fit")
 
     rows = runner.load(data)
-    if held_out:
+    if held_out is not None:
         held_out_steps = -(-len(held_out.x) // batch_size)
         evaluate_held_out = functools.partial(evaluator.evaluate, evaluator.load(held_out))
     model.stop_training = False
@@ -116,7 +121,7 @@ def fit(
         callbacks.on_train_batch_begin(0)
         logs = runner.train_epoch(rows, next(orders_left))
         callbacks.on_train_batch_end(steps - 1, logs)
-        if held_out and _is_due(epoch, validation_freq):
+        if held_out is not None and _is_due(epoch, validation_freq):
             held_out_logs = told_of_test(callbacks, evaluate_held_out, held_out_steps)
             logs = logs | {f"val_{name}": value for name, value in held_out_logs.items()}
         callbacks.on_epoch_end(epoch, logs)
@@ -126,6 +131,20 @@ def fit(
         model.optimizer.finalize_variable_values(model.trainable_weights)
     callbacks.on_train_end(logs)
     return model.history
+
+
+def _limited(epochs):
+    """The epochs that `keras.config` leaves of these."""
+    if keras.config.max_steps_per_epoch():
+        raise ValueError(
+            "keras.config.set_max_steps_per_epoch limits the steps, and an epoch is one compiled "
+            "call here: set it to None, or use model.fit"
+        )
+    most = keras.config.max_epochs()
+    if not most or epochs <= most:
+        return epochs
+    warnings.warn(f"Limiting epochs to {most}", stacklevel=3)
+    return most
 
 
 def _validation(given):
