@@ -94,6 +94,7 @@ def test_the_places_in_their_order(tmp_path, home, monkeypatch):
 
 def test_auto_says_which_data_dir_it_passed_over(tmp_path, home):
     write_npz(home / ".keras/datasets/mnist.npz", 10)
+    (tmp_path / "empty").mkdir()
     source = sources.load("auto", str(tmp_path / "empty"))
     assert source.name == "mnist"
     assert source.reason == (f"no IDX files, mnist.npz or TFDS copy in --data-dir {tmp_path}/empty")
@@ -106,7 +107,8 @@ def test_a_data_dir_without_mnist(tmp_path, home):
     source = sources.load("mnist", str(tmp_path / "empty"))
     assert source.origin.startswith("Keras' cache")
     assert source.reason == f"no IDX files, mnist.npz or TFDS copy in --data-dir {tmp_path}/empty"
-    assert "does not exist" in refusal("mnist", str(tmp_path / "nowhere"))
+    for dataset in ("auto", "mnist"):
+        assert "does not exist" in refusal(dataset, str(tmp_path / "nowhere"))
     file = tmp_path / "file"
     file.touch()
     assert refusal("mnist", str(file)) == (

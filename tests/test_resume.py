@@ -114,6 +114,10 @@ def test_a_killed_run_resumes_from_its_last_checkpoint_bit_identically(rows_file
         file.write('{"epoch": 99')
     assert main(["--resume", "--workdir", str(parts), "--quiet"]) == 0
     assert outcome(parts) == outcome(whole)
+    epochs_s = [
+        json.loads(line)["epoch_s"] for line in (parts / "history.jsonl").read_text().splitlines()
+    ]
+    assert json.loads((parts / "run.json").read_text())["train_s"] >= sum(epochs_s)
 
 
 @pytest.mark.parametrize(

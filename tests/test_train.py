@@ -92,7 +92,13 @@ def test_a_table_is_scaled_and_says_so(table, tmp_path, capsys):
     assert "rows scaled: minmax" in capsys.readouterr().out
     linear = ("--output-activation", "linear", "--loss", "mse")
     assert train("--dataset", "table.csv", "--workdir", "run2", *linear) == 0
-    assert "rows scaled: standard" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "rows scaled: standard" in said
+    assert "squared error of scaled columns" in said
+    with np.load(tmp_path / "run2" / "examples.npz") as examples:
+        worst, index = examples["worst"][0], examples["worst_index"][0]
+    of_file = (table - table.mean(axis=0)) / table.std(axis=0)
+    assert np.argmin(np.square(of_file - worst).sum(axis=1)) == index
 
 
 def test_blocks_from_disk_learn_as_resident_rows_do(rows_file, tmp_path):

@@ -23,6 +23,9 @@ def main(argv=None):
         return train(arguments, prog="tfae train")
     if verb == "report" and len(arguments) == 1 and not arguments[0].startswith("-"):
         return _report(arguments[0])
+    if verb == "report" and arguments in (["-h"], ["--help"]):
+        print(USAGE, end="")
+        return 0
     if verb == "report":
         print("tfae: usage: tfae report DIR, the work directory of a run", file=sys.stderr)
         return 2

@@ -22,7 +22,8 @@ class Assessment:
             training rows; None where there are too many features for it.
         examples: The first validation rows, [n, D] float32, and `rebuilt`, their reconstructions.
         worst: The validation rows with the largest errors, [n, D], and `worst_rebuilt`.
-        worst_index: Which rows those are, and `worst_mse`, their errors.
+        worst_index: Which rows those are, of the file or of its validation part, from 0, and
+            `worst_mse`, their errors.
     """
 
     mse: float
@@ -35,13 +36,14 @@ class Assessment:
     worst_mse: np.ndarray
 
 
-def assess(model, train, validation):
+def assess(model, train, validation, validation_index=None):
     """The `Assessment` of an `Autoencoder`.
 
     Args:
         model: The trained `Autoencoder`.
         train: [N, D] training rows, a tensor or whatever else can be sliced.
         validation: [M, D] tensor of rows that were not trained on.
+        validation_index: [M], which rows of the file they are; None where they are a part of it.
     """
     row_mse = np.concatenate(
         [np.square(_rebuild(model, chunk) - _scaled(model, chunk)).mean(axis=1)
@@ -63,7 +65,7 @@ def assess(model, train, validation):
         rebuilt=_rebuild(model, examples),
         worst=_scaled(model, worst),
         worst_rebuilt=_rebuild(model, worst),
-        worst_index=worst_index,
+        worst_index=worst_index if validation_index is None else validation_index[worst_index],
         worst_mse=row_mse[worst_index],
     )
 

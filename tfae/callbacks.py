@@ -79,7 +79,8 @@ class LossGuard(Callback):
             if not math.isfinite(record[name]):
                 raise TrainingError(
                     f"{name} is {record[name]} in epoch {record['epoch']}: start again with a "
-                    f"lower --learning-rate (now {self._learning_rate:g}), or with --clip-norm 1"
+                    f"lower --learning-rate (now {self._learning_rate:g}), or with --clip-norm 1; "
+                    "--overwrite takes the work directory of this run again"
                 )
         last = record["epoch"] == trainer.epochs
         late = last or int(trainer.engine.state.step) >= self.STEPS_TO_LEARN

@@ -74,6 +74,12 @@ def write_report(workdir):
     return workdir.report
 
 
+def squared_error_of(facts):
+    """What the squared errors of a run are of, by its `facts`, as a phrase."""
+    scaled = facts["scaling"] in ("standard", "minmax")
+    return "squared error of scaled columns" if scaled else "squared error"
+
+
 def plot_losses(history, loss, title):
     """The losses by epoch, as a matplotlib Figure."""
     figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
@@ -170,7 +176,7 @@ def _page(title, facts, config, history, loss_plot, pairs, worst):
     headline = [
         (f"{final['val_loss']:.4f}", "validation loss"),
         (f"{final['loss']:.4f}", "training loss"),
-        (f"{final['mse']:.3g}", "squared error"),
+        (f"{final['mse']:.3g}", squared_error_of(facts)),
     ]
     if final["pca_mse"] is not None:
         headline.append((f"{final['pca_mse']:.3g}", "squared error of PCA, same code size"))

@@ -47,6 +47,7 @@ class Run:
         self.engine, reason = make_engine(config, self.model, source.train.shape[0], say)
         self.feed = Feed(source.train, config.seed, config.batch_size, config.block_rows)
         self.validation = tf.constant(source.validation)
+        self._validation_index = source.validation_index
         self.image_shape = source.image_shape
         self.early_stopping = None
         trackables = {"state": self.engine.state}
@@ -88,7 +89,7 @@ class Run:
         workdir.write_history(history.records)
         signals = StopOnSignal()
         callbacks = self._callbacks(workdir, history, signals, checkpoints, quiet)
-        workdir.write_run(self.facts)
+        workdir.write_run({**self.facts, "train_s": earlier_s})
 
         trainer = Trainer(self.engine, self.feed, self.validation, self.config.epochs, callbacks)
         begin = time.perf_counter()
@@ -121,7 +122,7 @@ class Run:
             self.early_stopping.restore_best()
             final = records[int(self.early_stopping.best_epoch) - 1]
         artifact.save(self.model, workdir.model)
-        assessment = assess(self.model, self.feed.rows, self.validation)
+        assessment = assess(self.model, self.feed.rows, self.validation, self._validation_index)
         report.save_examples(workdir, assessment, self.image_shape)
         self.facts["final"] = {
             **{name: final[name] for name in ("epoch", "loss", "val_loss")},
@@ -181,7 +182,8 @@ class Run:
                 f"the run began with {_listed(before)} and goes on with {_listed(now)}: it will "
                 "not end to the bit where it would have ended"
             )
-        return first, earlier.get("train_s", 0.0)
+        epochs_s = sum(record["epoch_s"] for record in workdir.read_history()[:first])
+        return first, max(earlier.get("train_s", 0.0), epochs_s)  # a killed run told no time
 
 
 def _listed(facts):

@@ -183,6 +183,8 @@ def _train(run, workdir, invocation, say):
 
 
 def _say_results(say, facts):
+    from tfae.report import squared_error_of
+
     final, stop_reason = facts["final"], facts["stop_reason"]
     if stop_reason:
         say(f"stopped after epoch {facts['epochs']}: {stop_reason}")
@@ -191,7 +193,8 @@ def _say_results(say, facts):
         f"{facts['epoch_s']:.3f} s, {facts['rows_per_s']:,.0f} rows/s"
     )
     pca = f"; PCA of the same size: {final['pca_mse']:.3g}" if final["pca_mse"] is not None else ""
-    say(f"validation loss {final['val_loss']:.4f}, squared error {final['mse']:.3g}{pca}")
+    error = f"{squared_error_of(facts)} {final['mse']:.3g}"
+    say(f"validation loss {final['val_loss']:.4f}, {error}{pca}")
 
 
 if __name__ == "__main__":

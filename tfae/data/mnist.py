@@ -38,7 +38,7 @@ def load(data_dir=None, required=True, quiet=False):
         if found:
             return *found, missing
         missing.append(f"no IDX files, mnist.npz or TFDS copy in {option}")
-        if required and data_dir and not Path(folder).expanduser().exists():
+        if data_dir and not Path(folder).expanduser().exists():
             raise DataError(f"{option}: does not exist; give the folder that holds MNIST's files")
     else:
         missing.append("no IDX files, as no --data-dir was given")

@@ -63,6 +63,8 @@ class Source:
         image_shape: (height, width) or (height, width, channels) where a row is a flattened image,
             else None.
         validation_from: Which rows validate, in one phrase.
+        validation_index: [M] int64, which rows of the file those are, from 0; None where the data
+            set has a part for them.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Source:
     validation: np.ndarray
     image_shape: tuple[int, ...] | None
     validation_from: str
+    validation_index: np.ndarray | None
 
     def sha256(self):
         """Of the training and validation rows, their shapes and dtypes; 64 hexadecimal digits."""
@@ -185,7 +188,7 @@ def _source(parts, described, validation_fraction, seed, block_rows):
     if len(parts) == 2:
         (part, own) = list(parts.items())[1]
         _check_alike(array, own, part, origin)
-        train, validation = _flat(array), _flat(own)
+        train, validation, index = _flat(array), _flat(own), None
         validation_from = f"its own {part} part"
     else:
         if len(array) < 3:
@@ -196,9 +199,9 @@ def _source(parts, described, validation_fraction, seed, block_rows):
         train, validation = _split(array, validation_fraction, seed)
         if not _stays_on_disk(array, block_rows):
             train = train[:]
-        validation = validation[:]
+        validation, index = validation[:], validation.index
         validation_from = f"{100 * validation_fraction:g} % of the rows, split by seed {seed}"
-    return Source(*described, train, validation, _image_shape(array), validation_from)
+    return Source(*described, train, validation, _image_shape(array), validation_from, index)
 
 
 def _split(array, fraction, seed):
