@@ -142,7 +142,7 @@ def _slots(optimizer, variables, kinds):
     """Of each parameter the optimizer's variables, which stand last, in its own order."""
     try:
         places = [optimizer._get_variable_index(variable) for variable in variables]
-    except KeyError:
+    except KeyError:  # which hinders training only
         raise NotPlain("its optimizer was built for other weights") from None
     first = len(optimizer.variables) - kinds * len(optimizer._trainable_variables)
     slots = [variable.value for variable in optimizer.variables[first:]]

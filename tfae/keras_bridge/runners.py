@@ -151,7 +151,7 @@ def build(model, data, trains):
     """Have the model make its variables: its layers', its metrics' and, to train, its optimizer's.
 
     Raises:
-        ValueError: The rows are not the model's.
+        ValueError: The rows or the optimizer are not the model's.
     """
     if isinstance(model, keras.Sequential) and not model.built:
         model.build((None, *data.x.shape[1:]))
@@ -170,8 +170,21 @@ def build(model, data, trains):
     model.compute_loss(x, y, outputs, sample_weight, training=False)
     model.compute_metrics(x, y, outputs, sample_weight)
     model.reset_metrics()
-    if trains and not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
+    if trains:
+        _build_optimizer(model)
+
+
+def _build_optimizer(model):
+    variables = model.trainable_variables
+    if not model.optimizer.built:
+        model.optimizer.build(variables)
+    try:
+        for variable in variables:
+            model.optimizer._get_variable_index(variable)
+    except KeyError:
+        raise ValueError(
+            "the optimizer was built for other weights than the model's: compile it with a new one"
+        ) from None
 
 
 def _check_shape(model, x):
