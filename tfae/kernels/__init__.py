@@ -1,6 +1,6 @@
 """The native kernels: whole epochs of a stack of dense layers on the CPU, as TensorFlow ops.
 
-`src/` has them: `ops.cc` is the way in from TensorFlow, `train.h` runs an epoch on a team of
+`src/` has them: `kernels.h` is the way in from TensorFlow, `train.h` runs an epoch on a team of
 threads, `network.h` takes a block of rows forward and backward, `gemm.h` multiplies. `build.py`
 compiles them by `compiler.py`, `check.py` tries them, `library.py` loads them, `threads.py` counts;
 none of these knows of training runs. `gpu/` has the epoch for a GPU. `python -m tfae.kernels`

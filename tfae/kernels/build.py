@@ -50,8 +50,14 @@ def build(say=lambda line: None):
         KernelError: There is no compiler, it failed, or the cache cannot be written.
     """
     compiler, flags, path = _plan()
-    command = (*compiler, *flags, str(SOURCES / "ops.cc"), *tf.sysconfig.get_link_flags())
-    seconds = build_once(command, path, "the fused kernels for this processor", say)
+    seconds = build_once(
+        (*compiler, *flags),
+        sorted(SOURCES.glob("*.cc")),
+        path,
+        "the fused kernels for this processor",
+        say,
+        tf.sysconfig.get_link_flags(),
+    )
     return Build(path, shlex.join(compiler), flags, seconds)
 
 

@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import os
 import subprocess
+import tempfile
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 from tfae.cache import cache_dir
 from tfae.errors import TfaeError
@@ -46,12 +48,14 @@ def cached_path(name, suffix, sources, compiler, of):
     return directory / f"{name}-{digest.hexdigest()[:16]}{suffix}"
 
 
-def build_once(command, path, what, say):
+def build_once(command, sources, path, what, say, link=()):
     """Have a compiler write `path` where nothing is yet; return the seconds that it took.
 
     Args:
-        command: The compiler and its arguments, but for `-o`.
+        command: The compiler and its flags.
+        sources: Files; several are compiled side by side.
         path: In the cache.
+        link: Flags that stand behind the sources.
         what: Is built, for a person.
         say: Called with a line before it is.
 
@@ -67,7 +71,7 @@ def build_once(command, path, what, say):
                 return 0.0
             say(f"building {what}, once, with {command[0]}")
             begin = time.perf_counter()
-            _compile(command, path)
+            _compile(command, sources, link, path)
             return time.perf_counter() - begin
     except OSError as error:
         raise KernelError(f"the cache {path.parent} cannot be used ({error.strerror})") from None
@@ -93,16 +97,28 @@ def _run(command):
         raise KernelError(f"{command[0]} cannot be run ({error.strerror})") from None
 
 
-def _compile(command, path):
+def _compile(command, sources, link, path):
     """Compile to `path`, which appears whole or not at all."""
     partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
     try:
-        done = _run((*command, "-o", str(partial)))
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
-            silent = [f"exit status {done.returncode}"]
-            reason = (lines or done.stderr.splitlines() or silent)[0]
-            raise KernelError(f"{command[0]} failed: {reason.strip()}")
+        with tempfile.TemporaryDirectory() as directory:
+            if len(sources) > 1:
+                objects = [f"{directory}/{source.name}.o" for source in sources]
+                with ThreadPoolExecutor() as pool:
+                    list(pool.map(lambda *of: _write((*command, "-c"), *of), sources, objects))
+                sources = objects
+            _write(command, *sources, *link, partial)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _write(command, *sources_and_path):
+    """Run the compiler on sources, or raise its first error."""
+    *sources, path = map(str, sources_and_path)
+    done = _run((*command, *sources, "-o", path))
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+        silent = [f"exit status {done.returncode}"]
+        reason = (lines or done.stderr.splitlines() or silent)[0]
+        raise KernelError(f"{command[0]} failed: {reason.strip()}")

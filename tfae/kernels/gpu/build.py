@@ -33,9 +33,7 @@ def build_cubin(capability, say=lambda line: None):
     code = f"-gencode=arch=compute_{architecture},code=sm_{architecture}"
     command = (_nvcc(), "-cubin", "-std=c++17", "-O3", code)
     path = cached_path("gpu", ".cubin", SOURCES, command[:1], command[1:])
-    build_once(
-        (*command, str(SOURCES / "epoch.cu")), path, f"the kernels for sm_{architecture}", say
-    )
+    build_once(command, [SOURCES / "epoch.cu"], path, f"the kernels for sm_{architecture}", say)
     return path
 
 

@@ -59,8 +59,9 @@ def load_op(say=lambda line: None):
     """
     compiler, flags = compiler_command(), (*FLAGS, *tf.sysconfig.get_compile_flags())
     path = cached_path("gpu-op", ".so", SOURCES, compiler, (tf.version.VERSION, *flags))
-    command = (*compiler, *flags, str(SOURCES / "op.cc"), *tf.sysconfig.get_link_flags(), "-ldl")
-    build_once(command, path, "the op that launches the GPU's kernels", say)
+    link = (*tf.sysconfig.get_link_flags(), "-ldl")
+    what = "the op that launches the GPU's kernels"
+    build_once((*compiler, *flags), [SOURCES / "op.cc"], path, what, say, link)
     try:
         return tf.load_op_library(str(path))
     except tf.errors.NotFoundError as error:
