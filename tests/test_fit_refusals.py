@@ -103,7 +103,7 @@ LEFT_TO_KERAS = {
     "averages": (adam(use_ema=True), "averages"),
     "weights without decay": ({"optimizer": undecayed}, "some weights do not decay"),
     "whole numbers": ({"build": whole}, "is int32"),
-    "a low-rank addition": ({"build": lora}, "is not one product|weights|trainable"),
+    "a low-rank addition": ({"build": lora}, "is not one product"),
     "a bounded relu": (
         {"build": with_code(lambda: keras.layers.ReLU(max_value=0.1))},
         "none of tfae's",

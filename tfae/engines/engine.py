@@ -2,20 +2,7 @@
 
 from types import MappingProxyType
 
-import tensorflow as tf
-
 from tfae.state import TrainState
-
-
-def _is_worth_saying(record):
-    """Every model's engine is a new function to TensorFlow, which takes that for a mistake."""
-    message = record.getMessage()
-    return "triggered tf.function retracing" not in message or not any(
-        name in message for name in ("Engine.train_epoch", "Engine.evaluate", "KerasRunner._")
-    )
-
-
-tf.get_logger().addFilter(_is_worth_saying)
 
 
 class NotTaken(Exception):

@@ -132,8 +132,8 @@ def runner_for(
     if not kept or not kept.is_of(model):
         kept = model._tfae_kept = _Kept(model)
     precision = precision or model.dtype_policy.name
-    key = (data.is_plain(), data.x.shape[1:], batch_size, precision, engine)
-    key += (model.optimizer.built,)
+    of_data = data.is_plain(), data.x.shape[1:]
+    key = (*of_data, batch_size, precision, engine, model.optimizer.built)
     if key not in kept.runners:
         kept.runners[key] = _make_runner(model, data, batch_size, precision, engine, say)
     return kept.runners[key]

@@ -11,6 +11,17 @@ from tfae.engines.xla import compiled
 from tfae.keras_bridge.rows import as_bytes
 
 
+def _is_worth_saying(record):
+    """Every model's functions are new ones to TensorFlow, which takes that for a mistake."""
+    message = record.getMessage()
+    return "triggered tf.function retracing" not in message or not any(
+        name in message for name in ("Engine.train_epoch", "Engine.evaluate", "KerasRunner._")
+    )
+
+
+tf.get_logger().addFilter(_is_worth_saying)
+
+
 class PlainRunner:
     """One of tfae's engines at work on the variables of a Keras model.
 
