@@ -106,9 +106,12 @@ def main(argv=None, ours=None):
 
     slopes = _slopes(results)
     print("\nslopes in logarithms: 1 where the time grows in proportion")
-    header = "slope of", *dict.fromkeys(result["name"] for result in results)
-    rows = [(sweep, *(f"{slope:.2f}" for slope in by.values())) for sweep, by in slopes.items()]
-    harness.print_table(header, rows)
+    names = dict.fromkeys(result["name"] for result in results)
+    rows = [
+        (sweep, *(f"{by[name]:.2f}" if name in by else "" for name in names))
+        for sweep, by in slopes.items()
+    ]
+    harness.print_table(("slope of", *names), rows)
     timed = [choice for choice in choices if choice["times_best"]]
     if timed:
         worst = max(timed, key=lambda choice: choice["times_best"])

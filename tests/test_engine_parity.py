@@ -222,6 +222,7 @@ CASES = {
         "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True,
     },
     "deep": {"layers": (24, 12, 6)},
+    "a short last batch": {"clip_norm": 0.01, "weight_decay": 0.01},
     "batch larger than the data": {"batch_size": 4096},
     "batch of one": {"batch_size": 1},
 }  # fmt: skip
@@ -229,8 +230,9 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_epochs_are_those_of_keras(case, byte_rows, engine_names):
+    """Of whole batches: a short last one takes XLA as long again to compile, once is enough."""
     config = TrainConfig(**{"layers": (8,), "optimizer": "adam", "batch_size": 64, **CASES[case]})
-    few = 100 if case == "batch of one" else 500
+    few = {"batch of one": 100, "a short last batch": 500}.get(case, 7 * 64)
     assert_epochs_agree(engine_names, config, byte_rows[:few], byte_rows[500:], epochs=2)
 
 
@@ -240,7 +242,7 @@ def test_huber_beyond_its_delta_is_that_of_keras(table, engine_names):
     )
     rows = (table / table.std(axis=0) * 3).astype(np.float32)
     assert np.abs(rows).max() > 3  # errors on both sides of 1
-    assert_epochs_agree(engine_names, config, rows[:400], rows[400:], epochs=3)
+    assert_epochs_agree(engine_names, config, rows[:256], rows[400:], epochs=3)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
@@ -287,4 +289,4 @@ def test_fifty_steps_are_those_of_keras(optimizer, byte_rows, engine_name):
 
 @pytest.mark.parametrize("optimizer", ["adadelta", "adam"])
 def test_epochs_of_real_digits_are_those_of_keras(optimizer, digits, engine_names):
-    assert_epochs_agree(engine_names, TrainConfig(optimizer=optimizer), *digits, epochs=3)
+    assert_epochs_agree(engine_names, TrainConfig(optimizer=optimizer), *digits, epochs=2)

@@ -2,13 +2,16 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 #include <vector>
 
 namespace tfae {
 
 // Where threads wait for each other: spinning at first, since a step takes some microseconds, then
-// yielding, for when there are more threads than cores.
+// asleep. Yielding instead gives the rest of a time slice away, on a busy machine and at each of an
+// epoch's hundreds of meetings; who wakes up is let in before those who never slept.
 class Barrier {
  public:
   explicit Barrier(int threads) : threads_(threads) {}
@@ -17,18 +20,21 @@ class Barrier {
     const unsigned phase = phase_.load(std::memory_order_acquire);
     if (waiting_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
       waiting_.store(0, std::memory_order_relaxed);
-      phase_.store(phase + 1, std::memory_order_release);
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);  // or one about to sleep would miss it
+        phase_.store(phase + 1, std::memory_order_release);
+      }
+      next_phase_.notify_all();
       return;
     }
-    for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; ++spins) {
-      if (spins > kSpins) {
-        std::this_thread::yield();
-      } else {
+    for (int spins = 0; spins < kSpins; ++spins) {
+      if (phase_.load(std::memory_order_acquire) != phase) return;
 #if defined(__x86_64__)
-        __builtin_ia32_pause();
+      __builtin_ia32_pause();
 #endif
-      }
     }
+    std::unique_lock<std::mutex> lock(mutex_);
+    next_phase_.wait(lock, [&] { return phase_.load(std::memory_order_acquire) != phase; });
   }
 
  private:
@@ -36,6 +42,8 @@ class Barrier {
   const int threads_;
   std::atomic<int> waiting_{0};
   std::atomic<unsigned> phase_{0};
+  std::mutex mutex_;
+  std::condition_variable next_phase_;
 };
 
 // Runs work(thread) for each thread from 0 on, and returns when all are done. Where the system has no
