@@ -50,8 +50,7 @@ class Feed:
             A tf.data.Dataset: rows [n, D] in their own dtype and a permutation [n] int32.
         """
         if self._resident:
-            made = orders(self.row_count, self._seed, first, last)
-            return made.map(lambda order: (self.rows, order))
+            return orders(self.row_count, self._seed, first, last, self.rows)
         blocks = tf.data.Dataset.range((first - 1) * self.blocks, last * self.blocks)
         return _ahead(blocks, self._block)
 
@@ -70,18 +69,19 @@ class Feed:
         return tf.numpy_function(block, [index], (self._dtype, tf.int32))
 
 
-def orders(row_count, seed, first, last):
+def orders(row_count, seed, first, last, rows=None):
     """The orders of epochs `first` to `last` over resident rows, counted from 1, inclusive.
 
     Returns:
-        A tf.data.Dataset of permutations [N] int32.
+        A tf.data.Dataset of permutations [N] int32; of (rows, permutation) where rows are given.
     """
 
     def order(epoch):
         made = tf.numpy_function(
             lambda epoch: _permutation(row_count, seed, epoch, 0), [epoch], tf.int32
         )
-        return tf.ensure_shape(made, (row_count,))
+        made = tf.ensure_shape(made, (row_count,))
+        return made if rows is None else (rows, made)
 
     return _ahead(tf.data.Dataset.range(first - 1, last), order)
 
@@ -90,8 +90,10 @@ def _ahead(elements, make):
     """What `make` makes of the elements, one ahead of where it is read."""
     made = elements.map(make, num_parallel_calls=1, deterministic=True).prefetch(1)
     options = tf.data.Options()
-    # Nothing here is left to tune, and the tuner's thread may sleep on for seconds after the last
-    # element, while whoever drops the iterator waits for it.
+    # Nothing here is left to optimise, which takes as long as a tenth of an epoch; nor to tune, and
+    # the tuner's thread may sleep on for seconds after the last element, while whoever drops the
+    # iterator waits for it.
+    options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
     return made.with_options(options)
 

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import tensorflow as tf
 
+from tfae.environment import visible_gpus
 from tfae.kernels.build import FLAGS, compiler_command
 from tfae.kernels.compiler import KernelError, build_once, cached_path
 from tfae.kernels.gpu.build import SOURCES, build_cubin
@@ -34,7 +35,7 @@ class GpuKernels:
 
 
 def load(say=lambda line: None):
-    """The `GpuKernels` for the first GPU, built first where they have not been.
+    """The `GpuKernels` for TensorFlow's GPU:0, built first where they have not been.
 
     Args:
         say: Called with a line before a build.
@@ -69,13 +70,15 @@ def load_op(say=lambda line: None):
 
 
 def _device_attributes():
-    """A function from the numbers of the first GPU's attributes to their values."""
+    """A function from an attribute's number to its value, of TensorFlow's GPU:0."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
         raise KernelError(f"there is no CUDA driver ({error})") from None
     device, value = ctypes.c_int(), ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0):
+    # Its name ends with the driver's number: tf.config may hide those before it.
+    ordinal = int(visible_gpus()[0].name.rsplit(":", 1)[-1]) if visible_gpus() else 0
+    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), ordinal):
         raise KernelError("the CUDA driver finds no GPU")
 
     def attribute(number):

@@ -14,6 +14,8 @@ enum class Activation { kRelu, kElu, kSelu, kGelu, kSilu, kTanh, kSigmoid, kLine
 enum class Loss { kBinaryCrossentropy, kMse, kMae, kHuber };
 enum class Optimizer { kAdadelta, kAdam, kMomentum, kSgd };
 
+constexpr int kSlotsOf[] = {2, 2, 1, 0};  // of an optimizer
+
 constexpr float kSeluScale = 1.05070098f, kSeluAlpha = 1.67326324f;
 
 TFAE_DEVICE float Sigmoid(float z) {

@@ -212,6 +212,15 @@ class GpuTrainEpoch : public OpKernel {
     if (!context->status().ok()) return;
     OP_REQUIRES(context, offsets.size() == 8 && constants.size() <= 3,
                 InvalidArgument("8 offsets and at most 3 constants are needed"));
+    const auto is_one = [](int number, auto last) {
+      return 0 <= number && number <= static_cast<int>(last);
+    };
+    OP_REQUIRES(context,
+                is_one(settings_.activation, Activation::kLinear) &&
+                    is_one(settings_.output_activation, Activation::kLinear) &&
+                    is_one(settings_.loss, Loss::kHuber) &&
+                    is_one(settings_.optimizer, Optimizer::kSgd),
+                InvalidArgument("an unknown activation, loss or optimizer"));
     std::copy(constants.begin(), constants.end(), settings_.constants);
     std::copy(offsets.begin(), offsets.end(), &settings_.at_raw);
     OP_REQUIRES_OK(context, Driver::Get().Load());
@@ -313,8 +322,9 @@ class GpuTrainEpoch : public OpKernel {
                                shapes[i % kTensors].DebugString());
       }
     }
-    if (slots.size() % kTensors != 0 || slots.size() / kTensors >= kKinds) {
-      return InvalidArgument("there are ", slots.size(), " slots, not 0, 4 or 8");
+    const int slots_wanted = kTensors * kSlotsOf[settings_.optimizer];
+    if (slots.size() != slots_wanted) {
+      return InvalidArgument("there are ", slots.size(), " slots, not ", slots_wanted);
     }
     for (const Tensor* tensor : {&center, &width}) {
       if (tensor->NumElements() != 0 && tensor->NumElements() != features) {
