@@ -67,7 +67,7 @@ class Trainer:
             self._callbacks.train_end(self)
 
     def _run_epochs(self, count, elements):
-        """Of each of the next epochs the mean training loss, and the seconds that one of them took."""
+        """Of each of the next epochs: its mean training loss, and seconds, the mean of them all."""
         begin = time.perf_counter()
         losses = [self._run_epoch(elements) for _ in range(count)]
         losses = [float(loss) for loss in losses]  # what waits for the device

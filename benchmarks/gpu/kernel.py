@@ -5,12 +5,14 @@ where nvcc is at hand or given with --cubin.
 """
 
 import argparse
-import statistics
+import json
+import platform
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import harness
 from benchmarks.gpu.driver import Module
 from benchmarks.gpu.problem import Problem, relative_errors
 from tfae.kernels.gpu.build import build_cubin
@@ -38,10 +40,11 @@ class DeviceMemory:
 
 def main(argv=None):
     """Run the benchmark; return the exit status."""
-    parser = argparse.ArgumentParser(prog="benchmarks.gpu.kernel", description=__doc__)
+    parser = argparse.ArgumentParser("python -m benchmarks.gpu.kernel", description=__doc__)
     parser.add_argument("--cubin", type=Path, help="compiled before, for this device")
     parser.add_argument("--quick", action="store_true", help="fewer checks and repeats")
-    options = parser.parse_args(argv)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    options = harness.parse(parser, argv)
     try:
         import cupy
     except ImportError:
@@ -51,11 +54,27 @@ def main(argv=None):
     properties = cupy.cuda.runtime.getDeviceProperties(0)
     device = Device(properties["multiProcessorCount"], properties["sharedMemPerBlockOptin"])
     capability = f"{properties['major']}.{properties['minor']}"
-    print(f"{properties['name'].decode()}, compute capability {capability}, {device}")
+    environment = {
+        "device": properties["name"].decode(),
+        "compute_capability": capability,
+        "multiprocessors": device.multiprocessors,
+        "cuda_driver": cupy.cuda.runtime.driverGetVersion(),
+        "cuda_runtime": cupy.cuda.runtime.runtimeGetVersion(),
+        "cupy": cupy.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+    print(f"{environment['device']}, compute capability {capability}, {device}")
     module = Module((options.cubin or build_cubin(capability, print)).read_bytes())
-    wrong = check(cupy, module, device, options.quick)
-    time_epochs(cupy, module, device, 5 if options.quick else REPEATS)
-    return int(wrong)
+    checks = list(check(cupy, module, device, options.quick))
+    times = time_epochs(cupy, module, device, 5 if options.quick else REPEATS)
+    if options.json:
+        document = {"command": options.command, "environment": environment}
+        document |= {"checks": checks, "results": [times]}
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+        print(f"wrote {options.json}")
+    return int(not all(made["right"] for made in checks))
 
 
 def _bytes(count, features, seed=0):
@@ -82,8 +101,8 @@ def _problems(quick):
 
 
 def check(cupy, module, device, quick=False):
-    """Compare with float64 numpy; print a line a problem. Returns whether one is wrong."""
-    memory, any_wrong = DeviceMemory(cupy), False
+    """Compare with float64 numpy; print a line a problem, and yield what it came to."""
+    memory = DeviceMemory(cupy)
     for name, problem, rtol in _problems(quick):
         plan = problem.plan(device)
 
@@ -99,18 +118,18 @@ def check(cupy, module, device, quick=False):
             np.array_equal(a, b) for a, b in zip(chain(*tensors), chain(*again[1]), strict=True)
         )
         right = errors[worst] < rtol and same
-        any_wrong |= not right
         print(
             f"{'right' if right else 'WRONG'}  {name}: {worst} off by {errors[worst]:.1e} "
             f"(allowed {rtol:.0e}), {'the same' if same else 'NOT THE SAME'} twice; "
             f"{plan.blocks} blocks of {plan.slice}, {plan.shared_bytes >> 10} KiB"
             f"{', off chip' if plan.spills else ''}"
         )
-    return any_wrong
+        error = float(errors[worst])
+        yield {"name": name, "error": error, "tolerance": rtol, "same": same, "right": bool(right)}
 
 
 def time_epochs(cupy, module, device, repeats):
-    """Print the time of an epoch of 60,000 rows beside the arithmetic floor."""
+    """Print, and return, the time of an epoch of 60,000 rows beside the arithmetic floor."""
     rate = _matmul_rate(cupy)
     problem = Problem(784, 32, 256, _bytes(60_000, 784))
     plan, memory = problem.plan(device), DeviceMemory(cupy)
@@ -129,14 +148,20 @@ def time_epochs(cupy, module, device, repeats):
                 milliseconds.append(cupy.cuda.get_elapsed_time(begin, end))
 
     problem.launch(plan, memory, run)
-    epoch = statistics.median(milliseconds)
-    products = 5 * 2 * 60_000 * 784 * 32
+    epoch_ms, floor_ms = harness.spread(milliseconds), 5 * 2 * 60_000 * 784 * 32 / rate * 1e3
     print(
-        f"784-32-784, batches of 256, bfloat16: {epoch:.3f} ms an epoch of 60,000 rows "
-        f"({min(milliseconds):.3f} to {max(milliseconds):.3f}, {repeats} times), "
-        f"{epoch * 1e3 / problem.steps:.2f} us a step; its products alone at the "
-        f"{rate / 1e12:.0f} TFLOP/s of a large one in float16: {products / rate * 1e3:.3f} ms"
+        f"784-32-784, batches of 256, bfloat16: {epoch_ms['median']:.3f} ms an epoch of 60,000 "
+        f"rows ({epoch_ms['min']:.3f} to {epoch_ms['max']:.3f}, {repeats} times), "
+        f"{epoch_ms['median'] * 1e3 / problem.steps:.2f} us a step; its products alone at the "
+        f"{rate / 1e12:.0f} TFLOP/s of a large one in float16: {floor_ms:.3f} ms"
     )
+    return {
+        "name": "the epoch kernel, 784-32-784, adadelta, batches of 256, 60,000 rows",
+        "precision": "mixed_bfloat16",
+        "epoch_ms": epoch_ms,
+        "floor_ms": floor_ms,
+        "flop_per_s": rate,
+    }
 
 
 def _unowned(cupy, settings):
@@ -154,7 +179,7 @@ def _matmul_rate(cupy, size=8192):
         end.record()
         end.synchronize()
         times.append(cupy.cuda.get_elapsed_time(begin, end))
-    return 2 * size**3 / (statistics.median(times[3:]) / 1e3)
+    return 2 * size**3 / (np.median(times[3:]) / 1e3)
 
 
 if __name__ == "__main__":

@@ -140,6 +140,10 @@ def _csv(path):
     except pa.ArrowInvalid as problem:
         pattern = r"column #(\d+): Row #(\d+): .*invalid value '(.*)'"
         text = re.search(pattern, str(problem), re.DOTALL)
+        if text and len(columns) == 1 and (separator := re.search("[;\t|]", text[3])):
+            raise DataError(
+                f"{path}: its cells are separated by {separator[0]!r}; save it with commas instead"
+            ) from None
         if text:
             raise DataError(
                 f"{path}: column {columns[int(text[1])]!r} holds text ({shorten(text[3], 40)!r} "
