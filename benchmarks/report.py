@@ -81,7 +81,8 @@ def throughput_table(document):
     floor = document["floor"]
     return _table(header, rows) + (
         f"{_work(work)}; median (lowest to highest) of {work['turns']} turns of "
-        f"{work['epochs_a_turn']} epochs, each contestant in a process of its own. One floor, "
+        f"{work['epochs_a_turn']} epochs, after a first one in each that does not count, each "
+        "contestant in a process of its own. One floor, "
         f"{floor['epoch_s']:.4f} s, is the epoch's matrix products alone at the "
         f"{floor['flop_per_s']['median'] / 1e9:.0f} GFLOP/s that a large float32 product "
         "reached in the same turns. Rebuilding: all training rows, from the array to an array, by "

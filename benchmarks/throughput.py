@@ -2,7 +2,8 @@
 
 Each contestant has a process of its own, and trains the same stack on the same rows from the same
 initial weights. Before it is timed, the loss of an epoch in a given order is compared with Keras'.
-Then all take turns (A B C A B C); a figure is the median over the turns, compiling left out. The
+Then all take turns (A B C A B C); a figure is the median over the turns, compiling left out, and
+the first epoch of a turn, which sets the feed up in caches that the others have left cold. The
 arithmetic floor, the time of the matrix products alone at the rate that a large tf.matmul reaches,
 is measured in the same turns; so is inference, the training rows rebuilt, of those that people
 rebuild rows with: Keras' `predict` and tfae's `reconstruct`.
@@ -131,8 +132,8 @@ class _Run:
         return self._worker.call("train_in_order", order), rebuilt and rebuilt[1]
 
     def turn(self, epochs):
-        """Train, and keep the median time of an epoch."""
-        done = self._worker.call("train", epochs)
+        """Train, and keep the median time of so many epochs after a first one."""
+        _, *done = self._worker.call("train", 1 + epochs)
         self.epoch_s.append(statistics.median(epoch.epoch_s for epoch in done))
         self.final_loss = done[-1].loss
         if rebuilt := self._worker.call("timed_reconstruction"):
