@@ -79,7 +79,8 @@ def test_parity_refuses_a_wrong_engine(names, images, monkeypatch, capsys):
     monkeypatch.setattr(parity, "engine_absence", lambda engine, precision: None)
 
     def broken(*arguments, engine):
-        return getattr(broken_engines, names[ENGINES.index(engine) - 1])(*arguments, engine="xla")
+        name = dict(zip(ENGINES[1:], names, strict=True))[engine]
+        return getattr(broken_engines, name)(*arguments, engine="xla")
 
     arguments = [*PARITY, "--dataset", images, "--precisions", "float32"]
     with pytest.raises(SystemExit) as stop:
@@ -102,8 +103,8 @@ def test_parity_refuses_a_wrong_engine_in_a_mixed_precision(images, capsys):
     assert "NO" in capsys.readouterr().out
 
 
-def test_throughput_refuses_a_wrong_engine_and_times_the_right(native, images, tmp_path, capsys):
-    ours = next(entry for entry in ENTRIES if entry.name == "tfae, fused, float32")
+def test_throughput_refuses_a_wrong_engine_and_times_the_right(images, tmp_path, capsys):
+    ours = next(entry for entry in ENTRIES if entry.name == "tfae, xla, float32")
     broken = Entry("broken", "xla", "broken_engines:BatchMean")
     absent = Entry("absent", "none", "nowhere:Nobody", needs="no_such_package")
     arguments = ["--dataset", images, "--turns", "2", "--epochs", "1", "--layers", "4"]

@@ -60,7 +60,7 @@ KERAS = {
     },
     "averaged": {
         "optimizer": lambda: optimizers.Adam(use_ema=True, clipnorm=0.1),
-        "loss": "log_cosh",
+        "loss": "cosine_similarity",
     },
     "logits": {
         "build": lambda: sequential(output="linear"),
@@ -77,7 +77,7 @@ KERAS = {
         "optimizer": lambda: optimizers.Adamax(),
         "loss": "poisson",
     },
-    "normalised": {"build": normalised, "loss": "cosine_similarity"},
+    "normalised": {"build": normalised, "loss": "log_cosh"},
     "a call of its own": {"build": Called},
     "frozen": {
         "build": lambda: sequential((16, 8), trainable=False),

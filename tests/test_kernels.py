@@ -225,7 +225,7 @@ def driver_output(directory, *flags):
     """What the driver prints, built with these flags."""
     program = directory / "driver"
     compiler = os.environ.get("CXX", "c++")
-    command = [compiler, "-std=c++17", "-O0", "-w", "-pthread", f"-I{SOURCES}", *flags, str(DRIVER)]
+    command = [compiler, "-std=c++17", "-w", "-pthread", f"-I{SOURCES}", *flags, str(DRIVER)]
     done = subprocess.run([*command, "-o", str(program)], capture_output=True, text=True)
     if "cannot find -l" in done.stderr:
         pytest.skip(f"the compiler has no such sanitizer: {done.stderr.splitlines()[0]}")
@@ -238,7 +238,7 @@ def driver_output(directory, *flags):
 @pytest.fixture(scope="module")
 def plain_output(tmp_path_factory):
     """What the driver prints, built for this processor."""
-    return driver_output(tmp_path_factory.mktemp("plain"), "-march=native")
+    return driver_output(tmp_path_factory.mktemp("plain"), "-O1", "-march=native")
 
 
 @pytest.mark.parametrize(
@@ -246,8 +246,8 @@ def plain_output(tmp_path_factory):
     [
         ("-march=native", "-fsanitize=thread"),
         ("-march=native", "-fno-sanitize-recover=all", "-fsanitize=address,undefined"),
-        ("-DTFAE_LANES=4",),
-        ("-DTFAE_LANES=8",),
+        ("-O1", "-DTFAE_LANES=4"),
+        ("-O1", "-DTFAE_LANES=8"),
     ],
     ids=lambda flags: flags[-1],
 )

@@ -116,6 +116,10 @@ def test_csv_with_byte_order_mark_quotes_and_blank_line(tmp_path):
         ("a,b\n1,2\n3,blue\n", "column 'b' holds text ('blue' in line 3); drop it"),
         ("1,2\n3,blue\n", "column 'f1' holds text ('blue' in line 2); drop it"),
         ("a;b\n1;2\n", "its cells are separated by ';'; save it with commas instead"),
+        (
+            "a;b\n1,5;2\n3;4,5\n",
+            "separated by ';'; save it with commas instead, and decimal points",
+        ),
         ("1\t2\n3\t4\n", "its cells are separated by '\\t'; save it with commas instead"),
         ("a,b\n1,2\n3,\n", "column 'b' has an empty cell in row 1 (counted from 0)"),
         ("1,,3\n4,5,6\n", "column 'f1' has an empty cell in row 0 (counted from 0)"),

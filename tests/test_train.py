@@ -233,20 +233,19 @@ def test_a_model_that_learns_nothing_is_warned_of(rows_file, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("every", [1, 3])
-def test_early_stopping_keeps_the_best_weights(every, tmp_path):
+def test_early_stopping_keeps_the_best_weights(tmp_path):
     """Rows whose validation part is noise of another kind: more training only harms it."""
     rng = np.random.default_rng(0)
     train_rows = rng.random((64, 30)).astype(np.float32)
     np.savez(tmp_path / "noise.npz", x_train=train_rows, x_test=1 - train_rows[:32])
-    options = ("--patience", 2, "--epochs", 100, "--validate-every", every)
+    options = ("--patience", 2, "--epochs", 100)
     assert train("--dataset", "noise.npz", "--workdir", "run", "--quiet", *options) == 0
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
-    losses = [json.loads(line)["val_loss"] or np.inf for line in lines]
+    losses = [json.loads(line)["val_loss"] for line in lines]
     best = int(np.argmin(losses))
     assert facts["final"]["epoch"] == best + 1
-    assert facts["epochs"] == len(losses) == best + 1 + max(2, every) < 100
+    assert facts["epochs"] == len(losses) == best + 3 < 100
     import keras
 
     model = keras.models.load_model(tmp_path / "run" / "model.keras")
@@ -254,31 +253,6 @@ def test_early_stopping_keeps_the_best_weights(every, tmp_path):
         rows = file["x_test"]
     loss = keras.losses.BinaryCrossentropy()(rows, model.predict(rows, verbose=0))
     assert float(loss) == pytest.approx(losses[best], rel=1e-5)
-
-
-def test_epochs_between_two_validations_train_the_same(rows_file, tmp_path, capsys):
-    def run(name, *arguments):
-        work = tmp_path / name
-        options = ("--epochs", 8, "--checkpoint-every", 2, "--dataset", rows_file)
-        assert train(*options, "--workdir", work, *arguments) == 0
-        lines = (work / "history.jsonl").read_text().splitlines()
-        return work, [json.loads(line) for line in lines]
-
-    _, each = run("each")
-    capsys.readouterr()
-    work, some = run("some", "--validate-every", 3)
-    assert [record["loss"] for record in some] == [record["loss"] for record in each]
-    validated = [record["val_loss"] if record["epoch"] in (3, 6, 8) else None for record in each]
-    assert [record["val_loss"] for record in some] == validated
-    assert sorted(path.name for path in (work / "checkpoints").iterdir()) == [
-        "epoch-000006",
-        "epoch-000008",
-    ]
-    assert sum("validation 0." in line for line in capsys.readouterr().out.splitlines()) == 3
-    facts = json.loads((work / "run.json").read_text())
-    assert facts["final"]["val_loss"] == each[-1]["val_loss"]
-    # The first epoch's seconds, in which it compiles, are its own; the others share theirs.
-    assert len({record["epoch_s"] for record in some}) == 4
 
 
 def test_tensorboard_files_hold_the_losses(rows_file, tmp_path):

@@ -1,4 +1,4 @@
-"""What happens between two validations: progress, history, stopping, checkpoints, TensorBoard."""
+"""What happens between two epochs: progress, history, stopping, checkpoints, TensorBoard."""
 
 import contextlib
 import math
@@ -17,16 +17,14 @@ LN2 = math.log(2.0)
 class Callback:
     """Told by the `Trainer` before, between and after the epochs; each method may be left out.
 
-    An epoch's record has `epoch` (from 1), `loss`, `val_loss`, `epoch_s` and `rows_per_s`. Those of
-    epochs that were not validated, whose `val_loss` is None, come when the next validation has
-    been: the weights are those of `trainer.epoch`.
+    An epoch's record has `epoch` (from 1), `loss`, `val_loss`, `epoch_s` and `rows_per_s`.
     """
 
     def train_begin(self, trainer):
         """Before the first epoch."""
 
     def epoch_end(self, trainer, record):
-        """After an epoch, and the validation that follows it."""
+        """After an epoch and its validation."""
 
     def train_end(self, trainer):
         """After the last epoch, also where an error ended the run."""
@@ -78,14 +76,12 @@ class LossGuard(Callback):
     def epoch_end(self, trainer, record):
         """Look at the losses."""
         for name in ("loss", "val_loss"):
-            if record[name] is not None and not math.isfinite(record[name]):
+            if not math.isfinite(record[name]):
                 raise TrainingError(
                     f"{name} is {record[name]} in epoch {record['epoch']}: start again with a "
                     f"lower --learning-rate (now {self._learning_rate:g}), or with --clip-norm 1; "
                     "--overwrite takes the work directory of this run again"
                 )
-        if record["val_loss"] is None:
-            return
         last = record["epoch"] == trainer.epochs
         late = last or int(trainer.engine.state.step) >= self.STEPS_TO_LEARN
         near_ln2 = abs(record["val_loss"] - LN2) < self.NEAR * LN2
@@ -144,8 +140,6 @@ class EarlyStopping(tf.Module, Callback):
 
     def epoch_end(self, trainer, record):
         """Keep the weights of a better epoch, or end the run."""
-        if record["val_loss"] is None:
-            return
         if record["val_loss"] < float(self.best_loss):
             self.best_loss.assign(record["val_loss"])
             self.best_epoch.assign(record["epoch"])
@@ -168,7 +162,7 @@ class EarlyStopping(tf.Module, Callback):
 
 
 class SaveCheckpoints(Callback):
-    """Writes a checkpoint every few epochs, or at the next validation, and after the last one.
+    """Writes a checkpoint every few epochs and after the last one.
 
     It comes behind the callbacks that may end the run, so that the last epoch is saved.
 
@@ -181,19 +175,11 @@ class SaveCheckpoints(Callback):
         self._checkpoints = checkpoints
         self._every = every
 
-    def train_begin(self, trainer):
-        """What the run goes on from is saved."""
-        self._saved = trainer.epoch
-
     def epoch_end(self, trainer, record):
         """Save where it is time."""
-        epoch = trainer.epoch
-        if record["epoch"] < epoch:
-            return
-        due = epoch // self._every > self._saved // self._every
-        if due or epoch == trainer.epochs or trainer.stop_reason:
+        epoch = record["epoch"]
+        if epoch % self._every == 0 or epoch == trainer.epochs or trainer.stop_reason:
             self._checkpoints.save(epoch)
-            self._saved = epoch
 
 
 class StopOnSignal(Callback):
@@ -223,7 +209,7 @@ class StopOnSignal(Callback):
 
     def epoch_end(self, trainer, record):
         """End the run if a signal came, unless it ends here anyway."""
-        if self.received and trainer.epoch < trainer.epochs:
+        if self.received and record["epoch"] < trainer.epochs:
             trainer.stop("interrupted")
 
     def train_end(self, trainer):
@@ -271,9 +257,8 @@ class TensorBoard(Callback):
         """Write the epoch's numbers and pictures."""
         with self._writer.as_default(step=record["epoch"]):
             for name in ("loss", "val_loss", "rows_per_s"):
-                if record[name] is not None:
-                    tf.summary.scalar(name, record[name])
-            if self._image_shape and record["epoch"] == trainer.epoch:
+                tf.summary.scalar(name, record[name])
+            if self._image_shape:
                 shape = (-1, *self._image_shape, 1)[:4]
                 images = tf.reshape(self._model.reconstruct(self._rows), shape)
                 tf.summary.image("reconstructions", images, max_outputs=images.shape[0])

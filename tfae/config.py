@@ -116,11 +116,6 @@ class TrainConfig:
         "0: never",
         minimum=0,
     )
-    validate_every: int = _option(
-        1,
-        "epochs between two validations; a GPU takes them in one go, Ctrl-C ends them all",
-        minimum=1,
-    )
     checkpoint_every: int = _option(10, "epochs between two checkpoints", minimum=1)
     tensorboard: bool = _option(False, "write scalars and reconstructions for TensorBoard")
     workdir: str | None = _option(

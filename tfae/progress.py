@@ -58,8 +58,10 @@ class LiveProgress(Callback):
 
 def describe(record):
     """The losses and the rate of an epoch's record, for a person."""
-    validation = "" if record["val_loss"] is None else f"  validation {record['val_loss']:.4f}"
-    return f"loss {record['loss']:.4f}{validation}  {record['rows_per_s']:,.0f} rows/s"
+    return (
+        f"loss {record['loss']:.4f}  validation {record['val_loss']:.4f}  "
+        f"{record['rows_per_s']:,.0f} rows/s"
+    )
 
 
 def make_progress(quiet):

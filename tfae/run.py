@@ -91,14 +91,7 @@ class Run:
         callbacks = self._callbacks(workdir, history, signals, checkpoints, quiet)
         workdir.write_run({**self.facts, "train_s": earlier_s})
 
-        trainer = Trainer(
-            self.engine,
-            self.feed,
-            self.validation,
-            self.config.epochs,
-            callbacks,
-            self.config.validate_every,
-        )
+        trainer = Trainer(self.engine, self.feed, self.validation, self.config.epochs, callbacks)
         begin = time.perf_counter()
         try:
             trainer.train(after=first)

@@ -50,7 +50,9 @@ class Feed:
             A tf.data.Dataset: rows [n, D] in their own dtype and a permutation [n] int32.
         """
         if self._resident:
-            return orders(self.row_count, self._seed, first, last, self.rows)
+            order = _order(self.row_count, self._seed)
+            epochs = tf.data.Dataset.range(first - 1, last)
+            return _ahead(epochs, lambda epoch: (self.rows, order(epoch)))
         blocks = tf.data.Dataset.range((first - 1) * self.blocks, last * self.blocks)
         return _ahead(blocks, self._block)
 
@@ -69,28 +71,32 @@ class Feed:
         return tf.numpy_function(block, [index], (self._dtype, tf.int32))
 
 
-def orders(row_count, seed, first, last, rows=None):
+def orders(row_count, seed, first, last):
     """The orders of epochs `first` to `last` over resident rows, counted from 1, inclusive.
 
     Returns:
-        A tf.data.Dataset of permutations [N] int32; of (rows, permutation) where rows are given.
+        A tf.data.Dataset of permutations [N] int32.
     """
+    return _ahead(tf.data.Dataset.range(first - 1, last), _order(row_count, seed))
+
+
+def _order(row_count, seed):
+    """A function from an epoch, counted from 0, to its order over resident rows."""
 
     def order(epoch):
         made = tf.numpy_function(
             lambda epoch: _permutation(row_count, seed, epoch, 0), [epoch], tf.int32
         )
-        made = tf.ensure_shape(made, (row_count,))
-        return made if rows is None else (rows, made)
+        return tf.ensure_shape(made, (row_count,))
 
-    return _ahead(tf.data.Dataset.range(first - 1, last), order)
+    return order
 
 
 def _ahead(elements, make):
     """What `make` makes of the elements, one ahead of where it is read."""
     made = elements.map(make, num_parallel_calls=1, deterministic=True).prefetch(1)
     options = tf.data.Options()
-    # Nothing here is left to optimise, which takes as long as a tenth of an epoch; nor to tune, and
+    # There is nothing to optimise, and to look for it takes a tenth of an epoch; nor to tune, and
     # the tuner's thread may sleep on for seconds after the last element, while whoever drops the
     # iterator waits for it.
     options.experimental_optimization.apply_default_optimizations = False

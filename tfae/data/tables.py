@@ -140,9 +140,11 @@ def _csv(path):
     except pa.ArrowInvalid as problem:
         pattern = r"column #(\d+): Row #(\d+): .*invalid value '(.*)'"
         text = re.search(pattern, str(problem), re.DOTALL)
-        if text and len(columns) == 1 and (separator := re.search("[;\t|]", text[3])):
+        separator = re.search("[;\t|]", first[0])
+        if separator and len(first) == 1:
             raise DataError(
-                f"{path}: its cells are separated by {separator[0]!r}; save it with commas instead"
+                f"{path}: its cells are separated by {separator[0]!r}; save it with commas "
+                "instead, and decimal points"
             ) from None
         if text:
             raise DataError(

@@ -77,7 +77,7 @@ def _device_attributes():
         raise KernelError(f"there is no CUDA driver ({error})") from None
     device, value = ctypes.c_int(), ctypes.c_int()
     # Its name ends with the driver's number: tf.config may hide those before it.
-    ordinal = int(visible_gpus()[0].name.rsplit(":", 1)[-1]) if visible_gpus() else 0
+    ordinal = next((int(gpu.name.rsplit(":", 1)[-1]) for gpu in visible_gpus()), 0)
     if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), ordinal):
         raise KernelError("the CUDA driver finds no GPU")
 

@@ -10,8 +10,8 @@
 namespace tfae {
 
 // Where threads wait for each other: spinning at first, since a step takes some microseconds, then
-// asleep. Yielding instead gives the rest of a time slice away, on a busy machine and at each of an
-// epoch's hundreds of meetings; who wakes up is let in before those who never slept.
+// asleep. To yield instead would give time slices away on a busy machine, at each of an epoch's
+// hundreds of meetings.
 class Barrier {
  public:
   explicit Barrier(int threads) : threads_(threads) {}
