@@ -114,9 +114,9 @@ def fit_sentence(document):
     )
     return (
         f"An epoch of it after the first, {work['rows']:,} rows of {work['dataset']}, takes "
-        f"**{ours:.2f} s** by "
-        f"`tfae.fit`, and by `model.fit` {theirs:.2f} s, or {best:.2f} s with the `jit_compile` "
-        f"and `steps_per_execution` that are best here. {_machine(document)}\n"
+        f"**{ours:.2f} s** by `tfae.fit`, and by `model.fit` {theirs:.2f} s, or {best:.2f} s with "
+        "the `jit_compile` and `steps_per_execution` that are best here. "
+        f"{_machine(document)}\n"
     )
 
 
