@@ -2,6 +2,7 @@
 // prints the losses of stacks, batches and thread counts that fit nothing evenly.
 #include <cstdio>
 
+#include "infer.h"
 #include "train.h"
 
 using namespace tfae;
@@ -15,18 +16,25 @@ float Random() {  // from 0 to 1, the same everywhere
 // Prints the mean loss of an epoch, the one after it, and the mean of what comes out.
 template <typename Arithmetic, typename T, typename Optimizer>
 void Train(const Stack& stack, Loss loss, Optimizer optimizer, const Rows<T>& rows, int count,
-           int batch, int threads, float clip_norm, Parameters& parameters) {
-  std::vector<Parameters> slots;
-  slots.emplace_back(stack);
-  slots.emplace_back(stack);
+           int batch, int threads, float clip_norm, std::vector<std::vector<float>> params) {
+  Tensors<float> tensors(3);  // the parameters and two slots for each
+  std::vector<std::vector<float>> slots[2];
+  for (auto& param : params) tensors[0].push_back(param.data());
+  for (int kind : {0, 1}) {
+    for (const auto& param : params) slots[kind].emplace_back(param.size());
+    for (auto& slot : slots[kind]) tensors[1 + kind].push_back(slot.data());
+  }
+  Tensors<const float> before;
+  for (const auto& kind : tensors) before.emplace_back(kind.begin(), kind.end());
   std::vector<int32_t> order(count);
   for (int i = 0; i < count; ++i) order[i] = (i * 7 + 3) % count;
   const int steps = (count + batch - 1) / batch;
   const std::vector<float> rates(steps, 0.01f), decays(steps, 0.001f);
-  const Schedule schedule{rates.data(), decays.data(), clip_norm, batch};
-  Trainer<T, Arithmetic, Optimizer> trainer(stack, loss, optimizer, schedule, rows, count,
-                                            order.data(), count, threads, parameters, slots);
-  const double trained = trainer.Epoch();
+  const Schedule<Optimizer> schedule{optimizer, rates.data(), decays.data(), clip_norm, batch};
+  const double trained = TrainEpoch<T, Arithmetic>(stack, loss, schedule, rows, count,
+                                                   {order.data(), count}, threads, before, tensors);
+  Parameters parameters(stack);
+  parameters.Read(before[0]);
   const double after = Evaluate<T, Arithmetic>(stack, loss, rows, count, threads, parameters);
   std::vector<float> outputs(static_cast<size_t>(count) * stack.layers.back().outputs);
   Forward(stack, rows, count, threads, parameters, outputs.data());
@@ -53,15 +61,11 @@ void Run(const std::vector<int>& widths, Activation hidden, Loss loss, int count
     for (float& weight : tensors.back()) weight = Random() - 0.5f;
     tensors.emplace_back(widths[l + 1], 0.1f);
   }
-  std::vector<const float*> data;
-  for (const auto& tensor : tensors) data.push_back(tensor.data());
-  Parameters parameters(stack);
-  parameters.Read(data);
-  const Rows<T> rows{values.data()};
-  Train<Float32>(stack, loss, optimizer, rows, count, batch, threads, clip_norm, parameters);
+  const Rows<T> rows{values.data(), features};
+  Train<Float32>(stack, loss, optimizer, rows, count, batch, threads, clip_norm, tensors);
 #ifdef TFAE_BFLOAT16
   if constexpr (std::is_same_v<T, uint8_t> && std::is_same_v<Optimizer, Adam>) {  // one of each
-    Train<BFloat16>(stack, loss, optimizer, rows, count, batch, threads, clip_norm, parameters);
+    Train<BFloat16>(stack, loss, optimizer, rows, count, batch, threads, clip_norm, tensors);
   }
 #endif
 }
@@ -77,5 +81,8 @@ int main() {
                  adadelta);
     Run<float>({33, 47, 33}, Activation::kGelu, Loss::kMae, 290, 300, threads, 0, 0, adadelta);
     Run<float>({130, 65, 130}, Activation::kSilu, Loss::kHuber, 99, 50, threads, 0.7, 0.1, adam);
+    // These by columns, on more threads than one.
+    Run<uint8_t>({210, 9, 210}, Activation::kTanh, cross_entropy, 90, 31, threads, 0.8, 0, adam);
+    Run<float>({1350, 9, 1350}, Activation::kElu, Loss::kMse, 300, 261, threads, 0, 0.5, adadelta);
   }
 }

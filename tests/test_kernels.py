@@ -45,12 +45,19 @@ def bits(engine):
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("zeros", [0.0, 0.8])  # below and above where zeros are skipped
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
-def test_a_step_on_any_number_of_threads_is_that_of_numpy(native, threads, zeros, dtype):
+@pytest.mark.parametrize(
+    ("count", "features", "layers"),
+    [(301, 70, (33, 9)), (37, 299, (33,))],
+    ids=["threads with rows", "threads with columns"],
+)
+def test_a_step_on_any_number_of_threads_is_that_of_numpy(
+    native, count, features, layers, threads, zeros, dtype
+):
     config = TrainConfig(
-        layers=(33, 9), activation="tanh", optimizer="sgd", learning_rate=1.0, batch_size=512
+        layers=layers, activation="tanh", optimizer="sgd", learning_rate=1.0, batch_size=512
     )
-    rows = rows_with_zeros(301, 70, zeros, dtype)  # fewer than a batch
-    engine = fused(native, config, 70, threads)
+    rows = rows_with_zeros(count, features, zeros, dtype)  # fewer than a batch
+    engine = fused(native, config, features, threads)
     before = [param.numpy() for param in engine.state.params]
     inputs = rows / 255 if dtype == "uint8" else rows
     loss, grads = numpy_gradients(before, inputs, config.loss)
@@ -63,13 +70,48 @@ def test_a_step_on_any_number_of_threads_is_that_of_numpy(native, threads, zeros
         np.testing.assert_allclose(old - new.numpy(), grad, rtol=0, atol=atol)
 
 
-def test_scaled_rows_are_trained_on_and_evaluated_as_numpy_scales_them(native):
-    rows = rows_with_zeros(90, 20, 0.0, "float32") * 50 - 7
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize(("features", "layers"), [(70, (33, 9)), (299, (33,))])
+def test_an_epoch_with_clipping_and_a_short_last_batch_is_that_of_numpy(
+    native, features, layers, threads
+):
+    config = TrainConfig(
+        layers=layers,
+        activation="tanh",
+        optimizer="sgd",
+        learning_rate=1.0,
+        batch_size=40,
+        clip_norm=0.02,
+    )
+    rows = rows_with_zeros(93, features, 0.5, "float32")  # batches of 40, 40 and 13
+    engine = fused(native, config, features, threads)
+    before = [param.numpy() for param in engine.state.params]
+    params, losses, norms = [param.astype(np.float64) for param in before], [], []
+    for batch in np.split(rows, [40, 80]):
+        loss, grads = numpy_gradients(params, batch, config.loss)
+        losses.append(loss)
+        norms.append(np.sqrt(sum((grad**2).sum() for grad in grads)))
+        scale = min(1, config.clip_norm / norms[-1])
+        params = [param - scale * grad for param, grad in zip(params, grads, strict=True)]
+
+    measured = float(engine.train_epoch(tf.constant(rows), tf.range(len(rows))))
+
+    assert max(norms) > config.clip_norm
+    assert measured == pytest.approx(np.average(losses, weights=(40, 40, 13)), rel=EPOCH_LOSS_RTOL)
+    for old, new, exact in zip(before, engine.state.params, params, strict=True):
+        # Three steps' errors, which add up.
+        atol = 3 * (PRODUCT_RTOL * np.abs(exact - old).max() + 1.2e-7 * np.abs(old).max())
+        np.testing.assert_allclose(new.numpy(), exact, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("features", [20, 150])  # of which threads have rows, or columns
+def test_scaled_rows_are_trained_on_and_evaluated_as_numpy_scales_them(native, features):
+    rows = rows_with_zeros(90, features, 0.0, "float32") * 50 - 7
     low, width = rows.min(axis=0), np.ptp(rows, axis=0)
     config = TrainConfig(
         layers=(5,), activation="tanh", optimizer="sgd", learning_rate=1.0, batch_size=90
     )
-    engine = fused(native, config, 20, 2, Scaling("minmax", low, width))
+    engine = fused(native, config, features, 2, Scaling("minmax", low, width))
     before = [param.numpy() for param in engine.state.params]
     loss, grads = numpy_gradients(before, (rows.astype(np.float64) - low) / width, config.loss)
     evaluated = float(engine.evaluate(tf.constant(rows)))
@@ -255,4 +297,4 @@ def test_other_builds_of_the_sources_agree_and_no_sanitizer_complains(
     native, plain_output, flags, tmp_path
 ):
     assert driver_output(tmp_path, *flags) == plain_output
-    assert plain_output.count("\n") == 15
+    assert plain_output.count("\n") == 21

@@ -16,8 +16,8 @@ LARGEST_KERNEL = 1 << 20
 class FusedEngine(Engine):
     """Trains on the CPU's cores by the ops of `tfae.kernels`.
 
-    Results are bit-reproducible for a number of threads: each sums the gradients of its rows, and
-    the sums are added in the threads' order.
+    Results are bit-reproducible for a number of threads: what each sums, of its rows or its
+    columns, is added in the threads' order.
 
     Args:
         kernels: The `tfae.kernels.library.Kernels`.

@@ -6,8 +6,9 @@ from tfae.config import LOSSES
 from tfae.kernels.compiler import KernelError
 from tfae.spec import ACTIVATIONS
 
-ROWS, FEATURES, CODE = 37, 50, 19  # none of them whole vectors
-# Of sums of up to 50 products in float32, and of rounded factors in bfloat16.
+ROWS, CODE = 37, 19  # not whole vectors
+FEATURES = 50, 101  # nor these: threads share the rows of the first, the columns of the second
+# Of sums of up to 101 products in float32, and of rounded factors in bfloat16.
 RTOL = {"float32": 1e-5, "bfloat16": 2e-2}
 
 
@@ -17,11 +18,16 @@ def check(kernels):
     Raises:
         KernelError: A loss or a gradient differs by more than rounding.
     """
+    for features in FEATURES:
+        _check(kernels, features)
+
+
+def _check(kernels, features):
     rng = np.random.default_rng(0)
-    rows = rng.random((ROWS, FEATURES)).astype(np.float32)
+    rows = rng.random((ROWS, features)).astype(np.float32)
     params = [
         rng.uniform(-0.3, 0.3, shape).astype(np.float32)
-        for shape in ((FEATURES, CODE), (CODE,), (CODE, FEATURES), (FEATURES,))
+        for shape in ((features, CODE), (CODE,), (CODE, features), (features,))
     ]
     loss, grads = _reference(rows, params)
     for compute in ("float32", "bfloat16") if kernels.has_bfloat16 else ("float32",):

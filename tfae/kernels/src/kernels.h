@@ -1,11 +1,12 @@
-// The TensorFlow kernels of the ops: what they refuse, and the way into train.h. They are compiled for
-// each kind of rows in a file of its own, side by side.
+// The TensorFlow kernels of the ops: what they refuse, and the way into train.h and infer.h. They are
+// compiled for each kind of rows in a file of its own, side by side.
 #pragma once
 
 #include <exception>
 #include <string>
 #include <vector>
 
+#include "infer.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "train.h"
 
@@ -46,9 +47,7 @@ class StackKernel : public OpKernel {
     OP_REQUIRES_OK(context, GetRows(context, &rows));
     try {
       const Stack stack(widths, activations_);
-      Parameters values(stack);
-      values.Read(Data(params, 0, params.size()));
-      Run(context, {params, rows, context->input(0).dim_size(0), stack, values});
+      Run(context, {params, rows, context->input(0).dim_size(0), stack});
     } catch (const std::exception& error) {  // of memory or threads there were not enough
       context->SetStatus(tensorflow::errors::ResourceExhausted(this->name(), ": ", error.what()));
     }
@@ -61,7 +60,11 @@ class StackKernel : public OpKernel {
     const Rows<T>& rows;
     const int64_t row_count;
     const Stack& stack;
-    Parameters& values;  // params, as the stack has them
+    Parameters values() const {  // params, as the stack has them
+      Parameters values(stack);
+      values.Read(Data(params, 0, params.size()));
+      return values;
+    }
   };
 
   virtual void Run(OpKernelContext* context, const Inputs& inputs) = 0;
@@ -123,7 +126,7 @@ class StackKernel : public OpKernel {
     if (scaling[0]->NumElements() != scaling[1]->NumElements()) {
       return InvalidArgument("center and width go together");
     }
-    *rows = {tensor.flat<T>().data()};
+    *rows = {tensor.flat<T>().data(), tensor.dim_size(1)};
     if (scaling[0]->NumElements() != 0) {
       rows->center = scaling[0]->flat<float>().data();
       rows->width = scaling[1]->flat<float>().data();
@@ -208,47 +211,42 @@ class TrainEpochOp : public StackKernel<T> {
                   InvalidArgument("slot ", s, " has the shape ", slots[s].shape().DebugString()));
     }
 
-    std::vector<Parameters> kept;
-    for (int kind = 0; kind < slots_wanted_; ++kind) {
-      kept.emplace_back(inputs.stack);
-      kept.back().Read(this->Data(slots, kind * params.size(), params.size()));
-    }
-    const Schedule schedule{rates->flat<float>().data(),
-                            decays->NumElements() ? decays->flat<float>().data() : nullptr,
-                            clip_norm_, batch_size_};
-    double loss = 0;
-    OP_REQUIRES_OK(context, this->WithArithmetic([&](auto arithmetic) {
-      WithOptimizer(optimizer_, [&](auto tag) {
-        using Optimizer = typename decltype(tag)::type;
-        Trainer<T, decltype(arithmetic), Optimizer> trainer(
-            inputs.stack, this->loss_, Optimizer::From(constants_), schedule, inputs.rows,
-            row_count, indices, count, this->threads_, inputs.values, kept);
-        loss = trainer.Epoch();
-      });
-    }));
-
     OpOutputList new_params, new_slots;
     OP_REQUIRES_OK(context, context->output_list("new_params", &new_params));
     OP_REQUIRES_OK(context, context->output_list("new_slots", &new_slots));
-    OP_REQUIRES_OK(context, Write(inputs.values, params, 0, &new_params));
+    Tensors<const float> from{this->Data(params, 0, params.size())};
+    Tensors<float> to(1 + slots_wanted_);
+    OP_REQUIRES_OK(context, Allocate(params, 0, &new_params, &to[0]));
     for (int kind = 0; kind < slots_wanted_; ++kind) {
-      OP_REQUIRES_OK(context, Write(kept[kind], params, kind * params.size(), &new_slots));
+      const int first = kind * params.size();
+      from.push_back(this->Data(slots, first, params.size()));
+      OP_REQUIRES_OK(context, Allocate(params, first, &new_slots, &to[1 + kind]));
     }
-    Tensor* loss_tensor;
-    OP_REQUIRES_OK(context, context->allocate_output("mean_loss", TensorShape({}), &loss_tensor));
-    loss_tensor->scalar<float>()() = static_cast<float>(loss);
+    Tensor* loss;
+    OP_REQUIRES_OK(context, context->allocate_output("mean_loss", TensorShape({}), &loss));
+    OP_REQUIRES_OK(context, this->WithArithmetic([&](auto arithmetic) {
+      WithOptimizer(optimizer_, [&](auto tag) {
+        using Optimizer = typename decltype(tag)::type;
+        const Schedule<Optimizer> schedule{
+            Optimizer::From(constants_), rates->flat<float>().data(),
+            decays->NumElements() ? decays->flat<float>().data() : nullptr, clip_norm_,
+            batch_size_};
+        loss->scalar<float>()() = static_cast<float>(TrainEpoch<T, decltype(arithmetic)>(
+            inputs.stack, this->loss_, schedule, inputs.rows, row_count, {indices, count},
+            this->threads_, from, to));
+      });
+    }));
   }
 
  private:
-  static Status Write(const Parameters& values, const OpInputList& like, int first,
-                      OpOutputList* outputs) {
-    std::vector<float*> data;
+  // Outputs shaped like these, from the first one on.
+  static Status Allocate(const OpInputList& like, int first, OpOutputList* outputs,
+                         std::vector<float*>* data) {
     for (int i = 0; i < like.size(); ++i) {
       Tensor* output;
       TF_RETURN_IF_ERROR(outputs->allocate(first + i, like[i].shape(), &output));
-      data.push_back(output->flat<float>().data());
+      data->push_back(output->flat<float>().data());
     }
-    values.Write(data);
     return tensorflow::OkStatus();
   }
 
@@ -272,7 +270,7 @@ class EvaluateOp : public StackKernel<T> {
     OP_REQUIRES_OK(context, this->WithArithmetic([&](auto arithmetic) {
       loss->scalar<float>()() = static_cast<float>(Evaluate<T, decltype(arithmetic)>(
           inputs.stack, this->loss_, inputs.rows, inputs.row_count, this->threads_,
-          inputs.values));
+          inputs.values()));
     }));
   }
 };
@@ -286,7 +284,7 @@ class LayersOp : public StackKernel<T> {
     const TensorShape shape({inputs.row_count, inputs.stack.layers.back().outputs});
     Tensor* output;
     OP_REQUIRES_OK(context, context->allocate_output("values", shape, &output));
-    Forward(inputs.stack, inputs.rows, inputs.row_count, this->threads_, inputs.values,
+    Forward(inputs.stack, inputs.rows, inputs.row_count, this->threads_, inputs.values(),
             output->flat<float>().data());
   }
 };

@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "all_reduce.h"
 #include "functions.h"
 #include "gemm.h"
 #include "rows.h"
@@ -35,19 +36,22 @@ auto WithActivation(Activation activation, F function) {
 }
 
 // A thread's passes over blocks of rows, and the gradients that they add up. Its products multiply
-// by `Arithmetic`; all else is float32.
+// by `Arithmetic`; all else is float32. Where threads form a team, each has some columns of a
+// stack of two layers, and they sum what the first one gives and what slopes it gets.
 template <typename T, typename Arithmetic>
 class Block {
  public:
   Block(const Stack& stack, const float* parameters, const Weights<Arithmetic>& weights, Loss loss,
-        bool sparse, bool trains)
-      : stack_(stack), parameters_(parameters), weights_(weights), loss_(loss),
-        input_stride_(stack.input_stride()),
-        rows_(static_cast<size_t>(kBlockRows) * input_stride_),
-        panel_(kBlockRows * kPanelColumns), panel_operand_(kBlockRows, kPanelColumns) {
-    inputs_.emplace_back(sparse ? 0 : kBlockRows, input_stride_);
+        bool sparse, bool trains, int block_rows = kBlockRows, AllReduce* team = nullptr,
+        int thread = 0)
+      : stack_(stack), parameters_(parameters), weights_(weights), loss_(loss), team_(team),
+        thread_(thread), input_stride_(stack.input_stride()),
+        rows_(static_cast<size_t>(block_rows) * input_stride_),
+        no_bias_(stack.layers.front().stride), panel_(block_rows * kPanelColumns),
+        panel_operand_(block_rows, kPanelColumns) {
+    inputs_.emplace_back(sparse ? 0 : block_rows, input_stride_);
     for (const Layer& layer : stack.layers) {
-      const int rows = &layer == &stack.layers.back() ? 0 : kBlockRows;  // the last one's: panel_
+      const int rows = &layer == &stack.layers.back() ? 0 : block_rows;  // the last one's: panel_
       const size_t size = static_cast<size_t>(rows) * layer.stride;
       before_.emplace_back(size);
       after_.emplace_back(size);
@@ -56,7 +60,7 @@ class Block {
       slope_operands_.emplace_back(trains ? rows : 0, layer.stride);
     }
     if (sparse) {
-      sparse_.emplace(stack.layers.front(), input_stride_, trains);
+      sparse_.emplace(stack.layers.front(), block_rows, input_stride_, trains);
     } else {
       values_ = Floats(rows_.size());
     }
@@ -114,13 +118,13 @@ class Block {
       const size_t row = order ? order[r] : r;
       if (order && r + kPrefetch < count) {
         const char* ahead = reinterpret_cast<const char*>(
-            rows.data + static_cast<size_t>(order[r + kPrefetch]) * features);
+            rows.data + static_cast<size_t>(order[r + kPrefetch]) * rows.stride);
         for (size_t byte = 0; byte < features * sizeof(T); byte += 64) {
           __builtin_prefetch(ahead + byte);
         }
       }
       T* to = rows_.data() + static_cast<size_t>(r) * input_stride_;
-      std::copy_n(rows.data + row * features, features, to);
+      std::copy_n(rows.data + row * rows.stride, features, to);
       if constexpr (std::is_same_v<T, float>) {
         if (rows.center) {
           for (int f = 0; f < features; ++f) to[f] = (to[f] - rows.center[f]) / rows.width[f];
@@ -141,13 +145,15 @@ class Block {
   void Hidden() {
     for (size_t l = 0; l + 1 < stack_.layers.size(); ++l) {
       const Layer& layer = stack_.layers[l];
+      // A team adds it once.
+      const float* bias = l == 0 && thread_ > 0 ? no_bias_.data() : parameters_ + layer.bias;
       if (l == 0 && sparse_) {
-        sparse_->Forward(rows_, count_, parameters_, before_[0]);
+        sparse_->Forward(rows_, count_, parameters_ + layer.kernel, bias, before_[0]);
       } else {
         Product<Arithmetic>(count_, layer.columns / kLanes, Depth(layer.inputs), inputs_[l].Left(),
-                            weights_.Straight(l), {before_[l], layer.stride},
-                            {parameters_ + layer.bias, 0});
+                            weights_.Straight(l), {before_[l], layer.stride}, {bias, 0});
       }
+      if (l == 0) SumOverTeam(before_[0]);
       WithActivation(layer.activation, [&](auto activation) {
         for (int i = 0; i < count_ * layer.stride; i += kLanes) {
           Store(after_[l] + i, activation.Value(Load(before_[l] + i)));
@@ -156,6 +162,10 @@ class Block {
       ClearPadding(after_[l], layer);
       inputs_[l + 1].Set(after_[l], count_);
     }
+  }
+
+  void SumOverTeam(float* values) {
+    if (team_) team_->Sum(thread_, values, static_cast<size_t>(count_) * stack_.layers[0].stride);
   }
 
   // A sigmoid gives 1/2 for a padding's 0.
@@ -293,6 +303,7 @@ class Block {
     for (size_t l = stack_.layers.size() - 1; l-- > 0;) {
       const Layer& layer = stack_.layers[l];
       float* slopes = slopes_[l];
+      if (l == 0) SumOverTeam(slopes);
       WithActivation(layer.activation, [&](auto activation) {
         for (int column = 0; column < layer.columns; column += kLanes) {
           Vec sum = {};
@@ -325,16 +336,19 @@ class Block {
   const float* const parameters_;
   const Weights<Arithmetic>& weights_;
   const Loss loss_;
+  AllReduce* const team_;
+  const int thread_;
   const int input_stride_;
   int count_ = 0;
   bool begun_ = false;
-  Array<T> rows_;                       // [kBlockRows, input_stride]
+  Array<T> rows_;                       // [block_rows, input_stride]
   Floats values_;                       // the same as floats, where the first layer is dense
+  Floats no_bias_;
   std::vector<Floats> before_, after_;  // pre-activations and activations of the hidden layers
   std::vector<Floats> slopes_;          // the loss' slope by them
   std::vector<Operand<Arithmetic>> inputs_;          // of each layer
   std::vector<Operand<Arithmetic>> slope_operands_;  // of each hidden layer
-  Floats panel_;                                     // [kBlockRows, kPanelColumns]
+  Floats panel_;                                     // [block_rows, kPanelColumns]
   Operand<Arithmetic> panel_operand_;
   std::optional<SparseLayer<T>> sparse_;  // the first layer, where it is not dense
 };

@@ -9,15 +9,31 @@
 
 namespace tfae {
 
+// Inputs that are mostly zero are walked through by those that are not, as long as the first kernel,
+// whose rows that reads here and there, stays in the nearer caches.
+constexpr double kSparseBelow = 0.5;
+constexpr int kSampledRows = 1000;
+constexpr int kSparseKernel = 1 << 19;  // floats
+
+template <typename T>
+bool IsSparse(const Rows<T>& rows, int64_t count, const Stack& stack) {
+  if (rows.center || stack.layers.size() == 1) return false;
+  if (stack.layers.front().kernel_size() > kSparseKernel) return false;
+  const int64_t values = std::min<int64_t>(count, kSampledRows) * stack.features();
+  return std::count_if(rows.data, rows.data + values, [](T v) { return v != 0; }) <
+         kSparseBelow * values;
+}
+
 template <typename T>
 class SparseLayer {
  public:
-  SparseLayer(const Layer& layer, int row_stride, bool trains)
-      : layer_(layer), row_stride_(row_stride), positions_(row_stride + kLanes),
-        counts_(row_stride), entries_(trains ? static_cast<size_t>(row_stride) * kBlockRows : 0) {}
+  SparseLayer(const Layer& layer, int block_rows, int row_stride, bool trains)
+      : layer_(layer), block_rows_(block_rows), row_stride_(row_stride),
+        positions_(row_stride + kLanes), counts_(row_stride),
+        entries_(trains ? static_cast<size_t>(row_stride) * block_rows : 0) {}
 
   // Writes the pre-activations of `count` rows, and lists what of them is not zero.
-  void Forward(const T* rows, int count, const float* parameters, float* before) {
+  void Forward(const T* rows, int count, const float* kernel, const float* bias, float* before) {
     std::fill(counts_.begin(), counts_.end(), 0);
     for (int r = 0; r < count; ++r) {
       const T* row = rows + static_cast<size_t>(r) * row_stride_;
@@ -26,9 +42,9 @@ class SparseLayer {
         float* to = before + static_cast<size_t>(r) * layer_.stride + column;
         const bool lists = column == 0 && !entries_.empty();
         if (column + kLanes < layer_.columns) {
-          Row<2>(row, r, nonzero, lists, parameters, column, to);
+          Row<2>(row, r, nonzero, lists, kernel + column, bias + column, to);
         } else {
-          Row<1>(row, r, nonzero, lists, parameters, column, to);
+          Row<1>(row, r, nonzero, lists, kernel + column, bias + column, to);
         }
       }
     }
@@ -68,17 +84,15 @@ class SparseLayer {
   // The value of a feature f of row r, which is put on f's list.
   float Take(const T* row, int r, int f, bool lists) {
     const float value = Value(row[f]);
-    if (lists) entries_[static_cast<size_t>(f) * kBlockRows + counts_[f]++] = {value, r};
+    if (lists) entries_[static_cast<size_t>(f) * block_rows_ + counts_[f]++] = {value, r};
     return value;
   }
 
   // One row's columns; four sums each, since an addition waits for the one before it. The products
   // leave time to list the row's values.
   template <int V>
-  void Row(const T* row, int r, int count, bool lists, const float* parameters, int column,
+  void Row(const T* row, int r, int count, bool lists, const float* kernel, const float* bias,
            float* to) {
-    const float* kernel = parameters + layer_.kernel + column;
-    const float* bias = parameters + layer_.bias + column;
     Vec sums[4][V] = {};
     int i = 0;
     for (; i + 4 <= count; i += 4) {
@@ -107,7 +121,7 @@ class SparseLayer {
 
   template <int V>
   void Feature(int f, const float* slopes, bool adds, float* to) const {
-    const Entry* entries = entries_.data() + static_cast<size_t>(f) * kBlockRows;
+    const Entry* entries = entries_.data() + static_cast<size_t>(f) * block_rows_;
     Vec sums[2][V] = {};
     if (adds) {
       for (int v = 0; v < V; ++v) sums[0][v] = Load(to + v * kLanes);
@@ -132,10 +146,10 @@ class SparseLayer {
   }
 
   const Layer& layer_;
-  const int row_stride_;
+  const int block_rows_, row_stride_;
   std::vector<int32_t> positions_;  // of a row's values that are not zero
   std::vector<int> counts_;         // of each feature's entries
-  std::vector<Entry> entries_;      // [features, kBlockRows]
+  std::vector<Entry> entries_;      // [features, block_rows]
 };
 
 }  // namespace tfae

@@ -80,14 +80,33 @@ struct Stack {
       size = bias + stride;
     }
   }
+  // The same with so many inputs and outputs.
+  Stack Narrowed(int features) const {
+    std::vector<int> widths{features};
+    std::vector<Activation> activations;
+    for (const Layer& layer : layers) {
+      widths.push_back(&layer == &layers.back() ? features : layer.outputs);
+      activations.push_back(layer.activation);
+    }
+    return Stack(widths, activations);
+  }
   int features() const { return layers.front().inputs; }
   int input_stride() const { return Stride(features()); }
+};
+
+// The columns that a stack takes and gives, among `of` of them.
+struct Columns {
+  int first, of;
 };
 
 // Parameters or slots: padded here, [inputs, outputs] and [outputs] for each layer outside.
 class Parameters {
  public:
-  explicit Parameters(const Stack& stack) : values(stack.size), stack_(&stack) {}
+  // Of a stack that has some columns only, the tensors outside have all.
+  Parameters(const Stack& stack, Columns columns)
+      : values(stack.size), stack_(&stack), columns_(columns) {}
+  explicit Parameters(const Stack& stack)
+      : Parameters(stack, {0, stack.layers.back().outputs}) {}
 
   void Read(const std::vector<const float*>& tensors) {
     ForEachRow([&](size_t tensor, size_t from, int count, size_t at) {
@@ -107,14 +126,36 @@ class Parameters {
   void ForEachRow(F row) const {
     for (size_t l = 0; l < stack_->layers.size(); ++l) {
       const Layer& layer = stack_->layers[l];
+      const bool last = l + 1 == stack_->layers.size();
+      const int width = last ? columns_.of : layer.outputs;
+      const int row_from = l == 0 ? columns_.first : 0, from = last ? columns_.first : 0;
       for (int i = 0; i < layer.inputs; ++i) {
-        row(2 * l, static_cast<size_t>(i) * layer.outputs, layer.outputs,
+        row(2 * l, static_cast<size_t>(row_from + i) * width + from, layer.outputs,
             layer.kernel + static_cast<size_t>(i) * layer.stride);
       }
-      row(2 * l + 1, 0, layer.outputs, layer.bias);
+      row(2 * l + 1, from, layer.outputs, layer.bias);
     }
   }
   const Stack* stack_;
+  Columns columns_;
 };
+
+// The tensors outside: the parameters, then each kind of slot like them.
+template <typename Float>
+using Tensors = std::vector<std::vector<Float*>>;
+
+inline std::vector<Parameters> ReadAll(const Stack& stack, Columns columns,
+                                       const Tensors<const float>& from) {
+  std::vector<Parameters> all;
+  for (const auto& tensors : from) {
+    all.emplace_back(stack, columns);
+    all.back().Read(tensors);
+  }
+  return all;
+}
+
+inline void WriteAll(const std::vector<Parameters>& all, const Tensors<float>& to) {
+  for (size_t kind = 0; kind < all.size(); ++kind) all[kind].Write(to[kind]);
+}
 
 }  // namespace tfae

@@ -1,4 +1,4 @@
-// A team of threads, and where they meet: twice a step, or three times where gradients are clipped.
+// A team of threads, and where they meet: some two or three times a step.
 #pragma once
 
 #include <atomic>
@@ -16,8 +16,11 @@ class Barrier {
  public:
   explicit Barrier(int threads) : threads_(threads) {}
 
+  // How often they have met.
+  unsigned phase() const { return phase_.load(std::memory_order_acquire); }
+
   void Wait() {
-    const unsigned phase = phase_.load(std::memory_order_acquire);
+    const unsigned phase = this->phase();
     if (waiting_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
       waiting_.store(0, std::memory_order_relaxed);
       {
@@ -28,13 +31,13 @@ class Barrier {
       return;
     }
     for (int spins = 0; spins < kSpins; ++spins) {
-      if (phase_.load(std::memory_order_acquire) != phase) return;
+      if (this->phase() != phase) return;
 #if defined(__x86_64__)
       __builtin_ia32_pause();
 #endif
     }
     std::unique_lock<std::mutex> lock(mutex_);
-    next_phase_.wait(lock, [&] { return phase_.load(std::memory_order_acquire) != phase; });
+    next_phase_.wait(lock, [&] { return this->phase() != phase; });
   }
 
  private:
