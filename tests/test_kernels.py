@@ -47,8 +47,8 @@ def bits(engine):
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 @pytest.mark.parametrize(
     ("count", "features", "layers"),
-    [(301, 70, (33, 9)), (37, 299, (33,))],
-    ids=["threads with rows", "threads with columns"],
+    [(301, 70, (33, 9)), (37, 299, (33,)), (301, 1300, (9,))],
+    ids=["by rows", "by columns", "by columns, in two blocks of rows"],
 )
 def test_a_step_on_any_number_of_threads_is_that_of_numpy(
     native, count, features, layers, threads, zeros, dtype
@@ -122,32 +122,51 @@ def test_scaled_rows_are_trained_on_and_evaluated_as_numpy_scales_them(native, f
         np.testing.assert_allclose(old - new.numpy(), grad, rtol=0, atol=atol)
 
 
+@pytest.mark.parametrize("times", [1, 4])  # as wide: threads share rows, or columns
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_loss_that_is_not_a_number_shows(native, activation, byte_rows):
-    config = TrainConfig(layers=(8,), activation=activation)
-    engine = fused(native, config, 36, 2)
-    engine.state.params[0].assign(tf.fill((36, 8), np.nan))
-    rows = tf.constant(byte_rows)
+def test_a_loss_that_is_not_a_number_shows(native, activation, times, byte_rows):
+    config = TrainConfig(layers=(8,), activation=activation, batch_size=100, clip_norm=1.0)
+    rows = tf.constant(np.tile(byte_rows, times))
+    engine = fused(native, config, rows.shape[1], 2)
+    engine.state.params[0].assign(tf.fill((rows.shape[1], 8), np.nan))
     assert np.isnan(float(engine.evaluate(rows)))
     assert np.isnan(float(engine.train_epoch(rows, tf.range(600))))
 
 
+@pytest.mark.parametrize("times", [1, 8])  # as wide: threads share rows, or columns
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_a_number_of_threads_reproduces_its_bits(native, threads, precision, byte_rows):
+def test_a_number_of_threads_reproduces_its_bits(native, threads, precision, times, byte_rows):
     if precision == "mixed_bfloat16" and not native.has_bfloat16:
         pytest.skip("this processor has no bfloat16 products")
     config = TrainConfig(
-        layers=(20,), optimizer="adam", batch_size=150, precision=precision, clip_norm=0.1
+        layers=(20,), optimizer="adam", batch_size=100, precision=precision, clip_norm=0.1
     )
+    rows = tf.constant(np.tile(byte_rows, times))
     states = []
     for _ in range(2):
-        engine = fused(native, config, 36, threads)
+        engine = fused(native, config, rows.shape[1], threads)
         for epoch in range(20):
             order = tf.random.experimental.stateless_shuffle(tf.range(600), (0, epoch))
-            engine.train_epoch(tf.constant(byte_rows), order)
+            engine.train_epoch(rows, order)
         states.append(bits(engine))
     assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("times", [1, 8])  # as wide: threads share rows, or columns
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("zeros", [0.0, 0.8])  # below and above where zeros are skipped
+def test_the_steps_of_an_epoch_are_those_of_a_call_each(native, zeros, precision, times):
+    """What the kernels keep from step to step, such as rounded weights, follows the weights."""
+    if precision == "mixed_bfloat16" and not native.has_bfloat16:
+        pytest.skip("this processor has no bfloat16 products")
+    config = TrainConfig(layers=(20,), optimizer="adam", batch_size=50, precision=precision)
+    rows = tf.constant(rows_with_zeros(150, 36 * times, zeros, "uint8"))
+    whole, steps = (fused(native, config, rows.shape[1], 2) for _ in range(2))
+    whole.train_epoch(rows, tf.range(150))
+    for start in (0, 50, 100):
+        steps.train_epoch(rows, tf.range(start, start + 50))
+    assert bits(whole) == bits(steps)
 
 
 def test_an_epoch_and_an_evaluation_are_each_one_trace(native, byte_rows):

@@ -7,7 +7,7 @@ from tfae.kernels.compiler import KernelError
 from tfae.spec import ACTIVATIONS
 
 ROWS, CODE = 37, 19  # not whole vectors
-FEATURES = 50, 101  # nor these: threads share the rows of the first, the columns of the second
+FEATURES = 50, 101  # nor these: threads share rows of the first, columns of the second
 # Of sums of up to 101 products in float32, and of rounded factors in bfloat16.
 RTOL = {"float32": 1e-5, "bfloat16": 2e-2}
 

@@ -10,13 +10,13 @@ namespace tfae {
 
 class AllReduce {
  public:
-  AllReduce(int threads, size_t most, Barrier& barrier) : barrier_(barrier) {
+  AllReduce(int threads, size_t max_count, Barrier& barrier) : barrier_(barrier) {
     for (auto& terms : terms_) {
-      for (int t = 0; t < threads; ++t) terms.emplace_back(most);
+      for (int t = 0; t < threads; ++t) terms.emplace_back(max_count);
     }
   }
 
-  // Replaces this thread's values, whole vectors and `most` at most, by their sum over all threads,
+  // Replaces this thread's values, whole vectors and `max_count` at most, by their sum over all threads,
   // which all call this: added in the threads' order, so that it is the same for all to the bit.
   void Sum(int thread, float* values, size_t count) {
     // Others may still be reading the last sum's terms; not those of the one before it.

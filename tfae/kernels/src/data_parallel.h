@@ -1,41 +1,43 @@
 // An epoch in which each thread has some rows of a batch, and all add their gradients.
 #pragma once
 
+#include <numeric>
+
 #include "network.h"
-#include "optimizer.h"
 #include "threads.h"
+#include "update.h"
 
 namespace tfae {
 
 template <typename T, typename Arithmetic, typename Optimizer>
 class DataParallel {
  public:
-  DataParallel(const Stack& stack, Loss loss, const Schedule<Optimizer>& schedule,
+  DataParallel(const Stack& stack, Loss loss, const Optimizer& optimizer, const Schedule& schedule,
                const Rows<T>& rows, bool sparse, Order order, int threads,
                const Tensors<const float>& from)
-      : stack_(stack), schedule_(schedule), rows_(rows), order_(order),
-        threads_(ThreadsFor(std::min<int64_t>(schedule.batch, order.count), threads)),
-        state_(ReadAll(stack, {0, stack.features()}, from)),
-        weights_(stack, state_[0].values, true), barrier_(threads_), squares_(threads_) {
-    for (int t = 0; t < threads_; ++t) {
+      : stack_(stack), optimizer_(optimizer), schedule_(schedule), rows_(rows), order_(order),
+        threads_(threads), state_(ReadAll(stack, AllColumns(stack), from)),
+        weights_(stack, state_[0].values, true), barrier_(threads), squares_(threads) {
+    for (int t = 0; t < threads; ++t) {
       blocks_.emplace_back(stack, state_[0].values, weights_, loss, sparse, true);
     }
   }
 
-  // The sum over rows and features of the loss that each row had before its batch's update.
-  double Epoch() {
+  // Returns the sum over rows and features of the loss that each row had before its batch's update.
+  double Train() {
     RunThreads(threads_, [this](int thread) {
-      int64_t step = 0;
-      for (int64_t start = 0; start < order_.count; start += schedule_.batch, ++step) {
-        const int batch =
-            static_cast<int>(std::min<int64_t>(schedule_.batch, order_.count - start));
+      schedule_.ForEachBatch(order_.count, [&](int64_t step, int64_t start, int batch) {
         AddGradients(thread, start, batch);
         barrier_.Wait();
-        const float scale = 1.0f / (static_cast<float>(batch) * stack_.features());
-        if (schedule_.clips()) AddSquares(thread, scale);
-        Update(thread, step, scale);
+        float scale = 1.0f / (static_cast<float>(batch) * stack_.features());
+        if (schedule_.clips()) {
+          AddSquares(thread, scale);
+          barrier_.Wait();
+          scale = schedule_.ClipScale(std::accumulate(squares_.begin(), squares_.end(), 0.0));
+        }
+        UpdateShare(thread, step, scale);
         barrier_.Wait();
-      }
+      });
     });
     double sum = 0;
     for (const Block<T, Arithmetic>& block : blocks_) sum += block.loss_sum;
@@ -69,7 +71,6 @@ class DataParallel {
       squares += Sum(gradient * gradient);
     });
     squares_[thread] = squares;
-    barrier_.Wait();
   }
 
   Vec Gradient(size_t at) const {
@@ -81,16 +82,11 @@ class DataParallel {
   }
 
   // Updates this thread's share of the parameters, and then what weights_ makes of them.
-  void Update(int thread, int64_t step, float scale) {
-    const bool clips = schedule_.clips();
-    if (clips) {
-      double squares = 0;
-      for (double share : squares_) squares += share;
-      scale = schedule_.ClipScale(squares);
-    }
+  void UpdateShare(int thread, int64_t step, float scale) {
+    const Update<Optimizer> update(optimizer_, schedule_, step, state_);
+    const bool summed = schedule_.clips();
     ForEachVector(thread, [&](size_t at) {
-      const Vec gradient = clips ? Load(blocks_[0].gradients + at) : Gradient(at);
-      schedule_.Update(step, gradient * scale, state_, at);
+      update((summed ? Load(blocks_[0].gradients + at) : Gradient(at)) * scale, at);
     });
     for (size_t l = 0; l < stack_.layers.size(); ++l) {
       weights_.Update(l, Share(stack_.layers[l], thread));
@@ -118,7 +114,8 @@ class DataParallel {
   }
 
   const Stack& stack_;
-  const Schedule<Optimizer> schedule_;
+  const Optimizer optimizer_;
+  const Schedule schedule_;
   const Rows<T> rows_;
   const Order order_;
   const int threads_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "infer.h"
+#include "optimizer.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "train.h"
 
@@ -227,13 +228,12 @@ class TrainEpochOp : public StackKernel<T> {
     OP_REQUIRES_OK(context, this->WithArithmetic([&](auto arithmetic) {
       WithOptimizer(optimizer_, [&](auto tag) {
         using Optimizer = typename decltype(tag)::type;
-        const Schedule<Optimizer> schedule{
-            Optimizer::From(constants_), rates->flat<float>().data(),
-            decays->NumElements() ? decays->flat<float>().data() : nullptr, clip_norm_,
-            batch_size_};
+        const Schedule schedule{rates->flat<float>().data(),
+                                decays->NumElements() ? decays->flat<float>().data() : nullptr,
+                                clip_norm_, batch_size_};
         loss->scalar<float>()() = static_cast<float>(TrainEpoch<T, decltype(arithmetic)>(
-            inputs.stack, this->loss_, schedule, inputs.rows, row_count, {indices, count},
-            this->threads_, from, to));
+            inputs.stack, this->loss_, Optimizer::From(constants_), schedule, inputs.rows,
+            row_count, {indices, count}, this->threads_, from, to));
       });
     }));
   }

@@ -36,18 +36,18 @@ auto WithActivation(Activation activation, F function) {
 }
 
 // A thread's passes over blocks of rows, and the gradients that they add up. Its products multiply
-// by `Arithmetic`; all else is float32. Where threads form a team, each has some columns of a
-// stack of two layers, and they sum what the first one gives and what slopes it gets.
+// by `Arithmetic`; all else is float32. Where threads share a stack's columns, they sum what its
+// first layer gives and the slopes that it gets.
 template <typename T, typename Arithmetic>
 class Block {
  public:
   Block(const Stack& stack, const float* parameters, const Weights<Arithmetic>& weights, Loss loss,
-        bool sparse, bool trains, int block_rows = kBlockRows, AllReduce* team = nullptr,
+        bool sparse, bool trains, int block_rows = kBlockRows, AllReduce* all_reduce = nullptr,
         int thread = 0)
-      : stack_(stack), parameters_(parameters), weights_(weights), loss_(loss), team_(team),
+      : stack_(stack), parameters_(parameters), weights_(weights), loss_(loss), all_reduce_(all_reduce),
         thread_(thread), input_stride_(stack.input_stride()),
         rows_(static_cast<size_t>(block_rows) * input_stride_),
-        no_bias_(stack.layers.front().stride), panel_(block_rows * kPanelColumns),
+        no_bias_(thread > 0 ? stack.layers.front().stride : 0), panel_(block_rows * kPanelColumns),
         panel_operand_(block_rows, kPanelColumns) {
     inputs_.emplace_back(sparse ? 0 : block_rows, input_stride_);
     for (const Layer& layer : stack.layers) {
@@ -145,7 +145,7 @@ class Block {
   void Hidden() {
     for (size_t l = 0; l + 1 < stack_.layers.size(); ++l) {
       const Layer& layer = stack_.layers[l];
-      // A team adds it once.
+      // In the sum over the threads it is added once.
       const float* bias = l == 0 && thread_ > 0 ? no_bias_.data() : parameters_ + layer.bias;
       if (l == 0 && sparse_) {
         sparse_->Forward(rows_, count_, parameters_ + layer.kernel, bias, before_[0]);
@@ -153,7 +153,7 @@ class Block {
         Product<Arithmetic>(count_, layer.columns / kLanes, Depth(layer.inputs), inputs_[l].Left(),
                             weights_.Straight(l), {before_[l], layer.stride}, {bias, 0});
       }
-      if (l == 0) SumOverTeam(before_[0]);
+      if (l == 0) SumOverThreads(before_[0]);
       WithActivation(layer.activation, [&](auto activation) {
         for (int i = 0; i < count_ * layer.stride; i += kLanes) {
           Store(after_[l] + i, activation.Value(Load(before_[l] + i)));
@@ -164,8 +164,10 @@ class Block {
     }
   }
 
-  void SumOverTeam(float* values) {
-    if (team_) team_->Sum(thread_, values, static_cast<size_t>(count_) * stack_.layers[0].stride);
+  // The first layer's values or slopes, where each thread has those of its columns.
+  void SumOverThreads(float* values) {
+    if (!all_reduce_) return;
+    all_reduce_->Sum(thread_, values, static_cast<size_t>(count_) * stack_.layers[0].stride);
   }
 
   // A sigmoid gives 1/2 for a padding's 0.
@@ -303,7 +305,7 @@ class Block {
     for (size_t l = stack_.layers.size() - 1; l-- > 0;) {
       const Layer& layer = stack_.layers[l];
       float* slopes = slopes_[l];
-      if (l == 0) SumOverTeam(slopes);
+      if (l == 0) SumOverThreads(slopes);
       WithActivation(layer.activation, [&](auto activation) {
         for (int column = 0; column < layer.columns; column += kLanes) {
           Vec sum = {};
@@ -336,14 +338,14 @@ class Block {
   const float* const parameters_;
   const Weights<Arithmetic>& weights_;
   const Loss loss_;
-  AllReduce* const team_;
+  AllReduce* const all_reduce_;
   const int thread_;
   const int input_stride_;
   int count_ = 0;
   bool begun_ = false;
   Array<T> rows_;                       // [block_rows, input_stride]
   Floats values_;                       // the same as floats, where the first layer is dense
-  Floats no_bias_;
+  Floats no_bias_;                      // zeros, like the first layer's bias
   std::vector<Floats> before_, after_;  // pre-activations and activations of the hidden layers
   std::vector<Floats> slopes_;          // the loss' slope by them
   std::vector<Operand<Arithmetic>> inputs_;          // of each layer

@@ -2,11 +2,10 @@
 // left of 1 comes from outside: in float32, 1 - 0.999 is off by a part in 80,000.
 #pragma once
 
-#include <cmath>
 #include <string>
 #include <vector>
 
-#include "stack.h"
+#include "simd.h"
 
 namespace tfae {
 
@@ -59,35 +58,6 @@ struct Momentum {
     const Vec velocity = momentum * Load(slots[0]) - rate * grad;
     Store(slots[0], velocity);
     return nesterov ? rate * grad - momentum * velocity : -velocity;
-  }
-};
-
-// The settings of every step of an epoch.
-template <typename Optimizer>
-struct Schedule {
-  Optimizer optimizer;
-  const float* rates;   // of the optimizer
-  const float* decays;  // how much of a weight is taken away, or null
-  float clip_norm;      // of the gradients, or 0
-  int batch;
-
-  bool clips() const { return clip_norm > 0; }
-
-  // What gradients with this sum of squares are multiplied by.
-  float ClipScale(double squares) const {
-    const float norm = std::sqrt(static_cast<float>(squares));
-    // What is not finite stays so, as in TensorFlow: it must not pass for a small step.
-    return std::isfinite(norm) ? clip_norm / std::max(norm, clip_norm) : NAN;
-  }
-
-  // Updates a vector of parameters, of which `state` has the slots too.
-  void Update(int64_t step, Vec gradient, const std::vector<Parameters>& state, size_t at) const {
-    float* slots[2] = {};
-    for (int s = 0; s < Optimizer::kSlots; ++s) slots[s] = state[s + 1].values + at;
-    float* values = state[0].values + at;
-    const float decay = decays ? decays[step] : 0.0f;
-    const Vec value = Load(values), decayed = value - value * decay;
-    Store(values, decayed - optimizer.Update(gradient, slots, rates[step]));
   }
 };
 

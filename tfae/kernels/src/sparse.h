@@ -15,6 +15,7 @@ constexpr double kSparseBelow = 0.5;
 constexpr int kSampledRows = 1000;
 constexpr int kSparseKernel = 1 << 19;  // floats
 
+// Whether that pays for such rows, which are given whole.
 template <typename T>
 bool IsSparse(const Rows<T>& rows, int64_t count, const Stack& stack) {
   if (rows.center || stack.layers.size() == 1) return false;

@@ -94,10 +94,14 @@ struct Stack {
   int input_stride() const { return Stride(features()); }
 };
 
-// The columns that a stack takes and gives, among `of` of them.
+// The columns that a stack takes and gives, of so many.
 struct Columns {
-  int first, of;
+  int begin, end, total;
 };
+inline Columns AllColumns(const Stack& stack) {
+  const int outputs = stack.layers.back().outputs;
+  return {0, outputs, outputs};
+}
 
 // Parameters or slots: padded here, [inputs, outputs] and [outputs] for each layer outside.
 class Parameters {
@@ -106,7 +110,7 @@ class Parameters {
   Parameters(const Stack& stack, Columns columns)
       : values(stack.size), stack_(&stack), columns_(columns) {}
   explicit Parameters(const Stack& stack)
-      : Parameters(stack, {0, stack.layers.back().outputs}) {}
+      : Parameters(stack, AllColumns(stack)) {}
 
   void Read(const std::vector<const float*>& tensors) {
     ForEachRow([&](size_t tensor, size_t from, int count, size_t at) {
@@ -127,10 +131,10 @@ class Parameters {
     for (size_t l = 0; l < stack_->layers.size(); ++l) {
       const Layer& layer = stack_->layers[l];
       const bool last = l + 1 == stack_->layers.size();
-      const int width = last ? columns_.of : layer.outputs;
-      const int row_from = l == 0 ? columns_.first : 0, from = last ? columns_.first : 0;
+      const int width = last ? columns_.total : layer.outputs;
+      const int first_row = l == 0 ? columns_.begin : 0, from = last ? columns_.begin : 0;
       for (int i = 0; i < layer.inputs; ++i) {
-        row(2 * l, static_cast<size_t>(row_from + i) * width + from, layer.outputs,
+        row(2 * l, static_cast<size_t>(first_row + i) * width + from, layer.outputs,
             layer.kernel + static_cast<size_t>(i) * layer.stride);
       }
       row(2 * l + 1, from, layer.outputs, layer.bias);

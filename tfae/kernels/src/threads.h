@@ -1,4 +1,4 @@
-// A team of threads, and where they meet: some two or three times a step.
+// A team of threads, and where they meet: at least twice a step.
 #pragma once
 
 #include <atomic>

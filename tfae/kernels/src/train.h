@@ -9,23 +9,23 @@ namespace tfae {
 // Reads parameters and slots, trains on the rows that `order` names, a batch at a time, and writes
 // what became of them. Returns the mean of the loss that each row had before its batch's update.
 template <typename T, typename Arithmetic, typename Optimizer>
-double TrainEpoch(const Stack& stack, Loss loss, const Schedule<Optimizer>& schedule,
-                  const Rows<T>& rows, int64_t row_count, Order order, int threads,
-                  const Tensors<const float>& from, const Tensors<float>& to) {
+double TrainEpoch(const Stack& stack, Loss loss, const Optimizer& optimizer,
+                  const Schedule& schedule, const Rows<T>& rows, int64_t row_count, Order order,
+                  int threads, const Tensors<const float>& from, const Tensors<float>& to) {
   const bool sparse = IsSparse(rows, row_count, stack);
+  const int64_t batch = std::min<int64_t>(schedule.batch, order.count);
+  threads = ThreadsFor(batch, threads);
   const auto train = [&](auto epoch) {
-    const double sum = epoch.Epoch();
+    const double sum = epoch.Train();
     epoch.Write(to);
     return sum / stack.features() / order.count;
   };
-  const int64_t batch = std::min<int64_t>(schedule.batch, order.count);
-  const int by_columns = ThreadsForColumns(stack, batch, threads);
-  if (by_columns > 1) {
-    return train(TensorParallel<T, Arithmetic, Optimizer>(stack, loss, schedule, rows, sparse,
-                                                          order, by_columns, from));
+  if (SharesColumns(stack, batch, threads)) {
+    return train(TensorParallel<T, Arithmetic, Optimizer>(stack, loss, optimizer, schedule, rows,
+                                                          sparse, order, threads, from));
   }
-  return train(DataParallel<T, Arithmetic, Optimizer>(stack, loss, schedule, rows, sparse, order,
-                                                      threads, from));
+  return train(DataParallel<T, Arithmetic, Optimizer>(stack, loss, optimizer, schedule, rows,
+                                                      sparse, order, threads, from));
 }
 
 }  // namespace tfae
