@@ -3,7 +3,6 @@
 #include <cstdio>
 
 #include "infer.h"
-#include "optimizer.h"
 #include "train.h"
 
 using namespace tfae;
@@ -15,8 +14,8 @@ float Random() {  // from 0 to 1, the same everywhere
 }
 
 // Prints the mean loss of an epoch, the one after it, and the mean of what comes out.
-template <typename Arithmetic, typename T, typename Optimizer>
-void Train(const Stack& stack, Loss loss, Optimizer optimizer, const Rows<T>& rows, int count,
+template <typename Arithmetic, typename T>
+void Train(const Stack& stack, Loss loss, const Optimizer& optimizer, const Rows<T>& rows, int count,
            int batch, int threads, float clip_norm, std::vector<std::vector<float>> params) {
   Tensors<float> tensors(3);  // the parameters and two slots for each
   std::vector<std::vector<float>> slots[2];
@@ -46,9 +45,9 @@ void Train(const Stack& stack, Loss loss, Optimizer optimizer, const Rows<T>& ro
   printf("%.5f %.5f %.5f\n", trained, after, sum / outputs.size());
 }
 
-template <typename T, typename Optimizer>
+template <typename T>
 void Run(const std::vector<int>& widths, Activation hidden, Loss loss, int count, int batch,
-         int threads, float zeros, float clip_norm, Optimizer optimizer) {
+         int threads, float zeros, float clip_norm, const Optimizer& optimizer) {
   const int features = widths.front(), layer_count = static_cast<int>(widths.size()) - 1;
   std::vector<Activation> activations(layer_count, hidden);
   activations.back() = Activation::kSigmoid;
@@ -66,7 +65,7 @@ void Run(const std::vector<int>& widths, Activation hidden, Loss loss, int count
   const Rows<T> rows{values.data(), features};
   Train<Float32>(stack, loss, optimizer, rows, count, batch, threads, clip_norm, tensors);
 #ifdef TFAE_BFLOAT16
-  if constexpr (std::is_same_v<T, uint8_t> && std::is_same_v<Optimizer, Adam>) {  // one of each
+  if constexpr (std::is_same_v<T, uint8_t>) {  // one of each
     Train<BFloat16>(stack, loss, optimizer, rows, count, batch, threads, clip_norm, tensors);
   }
 #endif

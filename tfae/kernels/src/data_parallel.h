@@ -9,7 +9,7 @@
 
 namespace tfae {
 
-template <typename T, typename Arithmetic, typename Optimizer>
+template <typename T, typename Arithmetic>
 class DataParallel {
  public:
   DataParallel(const Stack& stack, Loss loss, const Optimizer& optimizer, const Schedule& schedule,
@@ -83,10 +83,11 @@ class DataParallel {
 
   // Updates this thread's share of the parameters, and then what weights_ makes of them.
   void UpdateShare(int thread, int64_t step, float scale) {
-    const Update<Optimizer> update(optimizer_, schedule_, step, state_);
     const bool summed = schedule_.clips();
-    ForEachVector(thread, [&](size_t at) {
-      update((summed ? Load(blocks_[0].gradients + at) : Gradient(at)) * scale, at);
+    WithUpdate(optimizer_, schedule_, step, state_, [&](auto update) {
+      ForEachVector(thread, [&](size_t at) {
+        update((summed ? Load(blocks_[0].gradients + at) : Gradient(at)) * scale, at);
+      });
     });
     for (size_t l = 0; l < stack_.layers.size(); ++l) {
       weights_.Update(l, Share(stack_.layers[l], thread));

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "infer.h"
-#include "optimizer.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "train.h"
 
@@ -169,18 +168,22 @@ class TrainEpochOp : public StackKernel<T> {
   explicit TrainEpochOp(OpKernelConstruction* context) : StackKernel<T>(context) {
     this->GetLossAndCompute(context);
     if (!context->status().ok()) return;
-    OP_REQUIRES_OK(context, context->GetAttr("optimizer", &optimizer_));
-    OP_REQUIRES_OK(context, context->GetAttr("constants", &constants_));
+    std::vector<float> constants;
+    OP_REQUIRES_OK(context, context->GetAttr("optimizer", &name_));
+    OP_REQUIRES_OK(context, context->GetAttr("constants", &constants));
     OP_REQUIRES_OK(context, context->GetAttr("clip_norm", &clip_norm_));
     OP_REQUIRES_OK(context, context->GetAttr("batch_size", &batch_size_));
-    WithOptimizer(optimizer_, [&](auto tag) {
-      using Optimizer = typename decltype(tag)::type;
-      constants_wanted_ = Optimizer::kConstants;
-      slots_wanted_ = Optimizer::kSlots;
-    });
-    OP_REQUIRES(context, static_cast<int>(constants_.size()) == constants_wanted_,
-                InvalidArgument(optimizer_, " has ", constants_wanted_, " constants, got ",
-                                constants_.size()));
+    optimizer_ = OptimizerOf(name_);
+    std::visit(
+        [&](auto& optimizer) {
+          using Kind = std::decay_t<decltype(optimizer)>;
+          slots_wanted_ = Kind::kSlots;
+          OP_REQUIRES(context, constants.size() == Kind::kConstants,
+                      InvalidArgument(name_, " has ", Kind::kConstants, " constants, got ",
+                                      constants.size()));
+          optimizer = Kind::From(constants);
+        },
+        optimizer_);
   }
 
   void Run(OpKernelContext* context, const typename StackKernel<T>::Inputs& inputs) override {
@@ -205,7 +208,7 @@ class TrainEpochOp : public StackKernel<T> {
                 InvalidArgument("decays must be ", steps, " or none, got ",
                                 decays->NumElements()));
     OP_REQUIRES(context, slots.size() == slots_wanted_ * params.size(),
-                InvalidArgument(optimizer_, " has ", slots_wanted_, " slots a parameter, got ",
+                InvalidArgument(name_, " has ", slots_wanted_, " slots a parameter, got ",
                                 slots.size(), " for ", params.size(), " parameters"));
     for (int s = 0; s < slots.size(); ++s) {
       OP_REQUIRES(context, slots[s].shape() == params[s % params.size()].shape(),
@@ -225,16 +228,13 @@ class TrainEpochOp : public StackKernel<T> {
     }
     Tensor* loss;
     OP_REQUIRES_OK(context, context->allocate_output("mean_loss", TensorShape({}), &loss));
+    const Schedule schedule{rates->flat<float>().data(),
+                            decays->NumElements() ? decays->flat<float>().data() : nullptr,
+                            clip_norm_, batch_size_};
     OP_REQUIRES_OK(context, this->WithArithmetic([&](auto arithmetic) {
-      WithOptimizer(optimizer_, [&](auto tag) {
-        using Optimizer = typename decltype(tag)::type;
-        const Schedule schedule{rates->flat<float>().data(),
-                                decays->NumElements() ? decays->flat<float>().data() : nullptr,
-                                clip_norm_, batch_size_};
-        loss->scalar<float>()() = static_cast<float>(TrainEpoch<T, decltype(arithmetic)>(
-            inputs.stack, this->loss_, Optimizer::From(constants_), schedule, inputs.rows,
-            row_count, {indices, count}, this->threads_, from, to));
-      });
+      loss->scalar<float>()() = static_cast<float>(TrainEpoch<T, decltype(arithmetic)>(
+          inputs.stack, this->loss_, optimizer_, schedule, inputs.rows, row_count,
+          {indices, count}, this->threads_, from, to));
     }));
   }
 
@@ -250,9 +250,9 @@ class TrainEpochOp : public StackKernel<T> {
     return tensorflow::OkStatus();
   }
 
-  std::string optimizer_;
-  std::vector<float> constants_;
-  int constants_wanted_ = 0, slots_wanted_ = 0;
+  std::string name_;  // of the optimizer
+  Optimizer optimizer_;
+  int slots_wanted_ = 0;
   float clip_norm_;
   int batch_size_;
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "simd.h"
@@ -61,23 +62,14 @@ struct Momentum {
   }
 };
 
-template <typename T>
-struct Type {
-  using type = T;
-};
+using Optimizer = std::variant<Adadelta, Adam, Sgd, Momentum>;
 
-// Calls function(Type<the optimizer of that name>()).
-template <typename F>
-void WithOptimizer(const std::string& name, F function) {
-  if (name == "adadelta") {
-    function(Type<Adadelta>());
-  } else if (name == "adam") {
-    function(Type<Adam>());
-  } else if (name == "momentum") {
-    function(Type<Momentum>());
-  } else {
-    function(Type<Sgd>());
-  }
+// The optimizer of that name, whose constants are 0.
+inline Optimizer OptimizerOf(const std::string& name) {
+  if (name == "adadelta") return Adadelta();
+  if (name == "adam") return Adam();
+  if (name == "momentum") return Momentum();
+  return Sgd();
 }
 
 }  // namespace tfae

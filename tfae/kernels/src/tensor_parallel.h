@@ -23,7 +23,7 @@ inline bool SharesColumns(const Stack& stack, int64_t batch, int threads) {
          stack.features() >= threads * kColumnsAThread && threads * batch < 2 * stack.features();
 }
 
-template <typename T, typename Arithmetic, typename Optimizer>
+template <typename T, typename Arithmetic>
 class TensorParallel {
  public:
   TensorParallel(const Stack& stack, Loss loss, const Optimizer& optimizer,
@@ -115,11 +115,12 @@ class TensorParallel {
   }
 
   void UpdateAll(Worker& worker, int64_t step, float scale) {
-    const Update<Optimizer> update(optimizer_, schedule_, step, worker.state);
     const float* gradients = worker.block.gradients;
-    for (size_t at = 0; at < worker.stack.size; at += kLanes) {
-      update(Load(gradients + at) * scale, at);
-    }
+    WithUpdate(optimizer_, schedule_, step, worker.state, [&](auto update) {
+      for (size_t at = 0; at < worker.stack.size; at += kLanes) {
+        update(Load(gradients + at) * scale, at);
+      }
+    });
     for (size_t l = 0; l < worker.stack.layers.size(); ++l) {
       worker.weights.Update(l, {0, worker.stack.layers[l].inputs});
     }

@@ -8,7 +8,7 @@ namespace tfae {
 
 // Reads parameters and slots, trains on the rows that `order` names, a batch at a time, and writes
 // what became of them. Returns the mean of the loss that each row had before its batch's update.
-template <typename T, typename Arithmetic, typename Optimizer>
+template <typename T, typename Arithmetic>
 double TrainEpoch(const Stack& stack, Loss loss, const Optimizer& optimizer,
                   const Schedule& schedule, const Rows<T>& rows, int64_t row_count, Order order,
                   int threads, const Tensors<const float>& from, const Tensors<float>& to) {
@@ -21,10 +21,10 @@ double TrainEpoch(const Stack& stack, Loss loss, const Optimizer& optimizer,
     return sum / stack.features() / order.count;
   };
   if (SharesColumns(stack, batch, threads)) {
-    return train(TensorParallel<T, Arithmetic, Optimizer>(stack, loss, optimizer, schedule, rows,
+    return train(TensorParallel<T, Arithmetic>(stack, loss, optimizer, schedule, rows,
                                                           sparse, order, threads, from));
   }
-  return train(DataParallel<T, Arithmetic, Optimizer>(stack, loss, optimizer, schedule, rows,
+  return train(DataParallel<T, Arithmetic>(stack, loss, optimizer, schedule, rows,
                                                       sparse, order, threads, from));
 }
 

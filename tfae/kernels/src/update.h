@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "optimizer.h"
 #include "stack.h"
 
 namespace tfae {
@@ -35,30 +36,27 @@ struct Schedule {
   }
 };
 
-// One step's update of the parameters, the first of `state`, and of their slots, the others.
-template <typename Optimizer>
-class Update {
- public:
-  Update(const Optimizer& optimizer, const Schedule& schedule, int64_t step,
-         const std::vector<Parameters>& state)
-      : optimizer_(optimizer), rate_(schedule.rates[step]),
-        decay_(schedule.decays ? schedule.decays[step] : 0.0f), values_(state[0].values) {
-    for (int s = 0; s < Optimizer::kSlots; ++s) slots_[s] = state[s + 1].values;
-  }
-
-  // Updates the vector of parameters from `at` on.
-  void operator()(Vec gradient, size_t at) const {
-    float* slots[2] = {};
-    for (int s = 0; s < Optimizer::kSlots; ++s) slots[s] = slots_[s] + at;
-    const Vec value = Load(values_ + at), decayed = value - value * decay_;
-    Store(values_ + at, decayed - optimizer_.Update(gradient, slots, rate_));
-  }
-
- private:
-  const Optimizer optimizer_;
-  const float rate_, decay_;
-  float* const values_;
-  float* slots_[2] = {};
-};
+// One step's update of the parameters, the first of `state`, and of their slots, the others. Calls
+// function(update), where update(gradient, at) updates the vector of parameters from `at` on.
+template <typename F>
+void WithUpdate(const Optimizer& optimizer, const Schedule& schedule, int64_t step,
+                const std::vector<Parameters>& state, F function) {
+  const float rate = schedule.rates[step];
+  const float decay = schedule.decays ? schedule.decays[step] : 0.0f;
+  float* const values = state[0].values;
+  std::visit(
+      [&](const auto optimizer) {
+        constexpr int kSlots = decltype(optimizer)::kSlots;
+        float* first[2] = {};
+        for (int s = 0; s < kSlots; ++s) first[s] = state[s + 1].values;
+        function([=](Vec gradient, size_t at) {
+          float* slots[2] = {};
+          for (int s = 0; s < kSlots; ++s) slots[s] = first[s] + at;
+          const Vec value = Load(values + at), decayed = value - value * decay;
+          Store(values + at, decayed - optimizer.Update(gradient, slots, rate));
+        });
+      },
+      optimizer);
+}
 
 }  // namespace tfae
