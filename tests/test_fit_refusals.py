@@ -265,6 +265,7 @@ def test_what_cannot_be_taken_is_named(settings, message, rows):
         ({"x": tf.data.Dataset.range(3)}, "got RangeDataset|got _RangeDataset"),
         ({"x": np.zeros((0, FEATURES))}, "x has no rows"),
         ({"y": np.zeros((5, FEATURES))}, "x has 600 rows and y 5"),
+        ({"y": np.zeros((600, 3))}, r"y has rows of the shape \(3,\), and the model gives .*36"),
         ({"sample_weight": np.ones(5)}, "x has 600 rows and sample_weight 5"),
         ({"batch_size": 0}, "batch_size must be a whole number"),
         ({"validation_split": 1.5}, "validation_split=1.5"),

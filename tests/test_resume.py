@@ -5,6 +5,7 @@ Real processes, real signals: a run is interrupted or killed somewhere and goes 
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import time
 import numpy as np
 import pytest
 
+from tfae import artifact
+from tfae.errors import DataError
 from tfae.train import main
 
 ADAM = ["--optimizer", "adam"]
@@ -94,6 +97,13 @@ def test_ctrl_c_saves_and_resume_is_bit_identical(rows_file, tmp_path, start):
     assert json.loads((parts / "run.json").read_text())["status"] == "interrupted"
     stopped_after = len((parts / "history.jsonl").read_text().splitlines())
     assert 3 <= stopped_after < epochs
+    with pytest.raises(DataError, match="holds no finished run"):
+        artifact.load(parts)
+    ended = shutil.copytree(parts, tmp_path / "ended")
+    end = ["--epochs", str(stopped_after)]
+    assert f"With {' '.join(end)} that writes the model" in out
+    assert main(["--resume", "--workdir", str(ended), "--quiet", *end]) == 0
+    assert artifact.load(ended).stack.features == 36
 
     assert main(["--resume", "--workdir", str(parts), "--quiet"]) == 0
     assert outcome(parts) == outcome(whole)

@@ -20,10 +20,15 @@ def load(path):
         path: A work directory, or a .keras file that tfae wrote.
 
     Raises:
-        DataError: There is no such file, or it holds no autoencoder of tfae's.
+        DataError: There is no such file, the run is not finished, or the file holds no autoencoder
+            of tfae's.
     """
     path = Path(path)
     if path.is_dir():
+        if (path / "config.json").exists() and not (path / "model.keras").exists():
+            raise DataError(
+                f"{path} holds no finished run: python -m tfae.train --resume finishes it"
+            )
         path = path / "model.keras"
     if not path.exists():
         raise DataError(f"{path} does not exist; give a work directory or a .keras file")

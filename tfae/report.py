@@ -94,7 +94,7 @@ def plot_losses(history, loss, title):
         axes.plot(epochs, values, colour, label=f"{label}, last {values[-1]:.4f}", marker=marker)
     axes.set(xlabel="epoch", ylabel=loss.replace("_", " "))
     axes.set_title(title, parse_math=False)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes.set_xlim(left=1 if len(epochs) > 1 else None)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -178,7 +178,15 @@ def build(model, data, trains):
             f"the model gives rows of the shape {tuple(outputs.shape[1:])} for those of "
             f"{x.shape[1:]}: give y, what they are to be"
         )
-    model.compute_loss(x, y, outputs, sample_weight, training=False)
+    try:
+        model.compute_loss(x, y, outputs, sample_weight, training=False)
+    except tf.errors.InvalidArgumentError:
+        if y.shape[1:] == outputs.shape[1:]:
+            raise
+        raise ValueError(
+            f"y has rows of the shape {tuple(y.shape[1:])}, and the model gives such of "
+            f"{tuple(outputs.shape[1:])}"
+        ) from None
     model.compute_metrics(x, y, outputs, sample_weight)
     model.reset_metrics()
     if trains:

@@ -79,7 +79,9 @@ def _plan():
     """The compiler, its flags, and where what it makes of the sources lies."""
     compiler = compiler_command()
     flags = (*FLAGS, _processor_flag(), *tf.sysconfig.get_compile_flags())
-    of = (tf.version.VERSION, _processor(), *flags)
+    # Wherever this TensorFlow lies: another environment may have the same.
+    plain = [flag for flag in flags if not flag.startswith("-I")]
+    of = (tf.version.VERSION, _processor(), *plain)
     return compiler, flags, cached_path("fused", ".so", SOURCES, compiler, of)
 
 

@@ -69,7 +69,7 @@ def build_once(command, sources, path, what, say, link=()):
         with _lock(path.with_suffix(".lock")):
             if path.exists():  # another process was first
                 return 0.0
-            say(f"building {what}, once, with {command[0]}")
+            say(f"building {what}, once, with {command[0]}: less than a minute")
             begin = time.perf_counter()
             _compile(command, sources, link, path)
             return time.perf_counter() - begin
