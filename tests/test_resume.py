@@ -83,7 +83,7 @@ def wait_for(process, text):
 
 
 def test_ctrl_c_saves_and_resume_is_bit_identical(rows_file, tmp_path, start):
-    options, epochs = COSINE, 100
+    options, epochs = ADAM, 100
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main([*arguments(rows_file, whole, options, epochs), "--quiet"]) == 0
 

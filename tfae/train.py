@@ -175,7 +175,8 @@ def _train(run, workdir, invocation, say):
     if not done:
         say(f"interrupted after epoch {facts['epochs']}, which is saved. To go on:")
         say(f"  python -m tfae.train --resume --workdir {shlex.quote(str(workdir.path))}")
-        say(f"With --epochs {facts['epochs']} that writes the model and the page as they are.")
+        if run.config.schedule == "constant":  # another would be bent
+            say(f"With --epochs {facts['epochs']} that writes the model and the page as they are.")
         return INTERRUPTED
     run.finish(workdir)
     _say_results(say, facts)
