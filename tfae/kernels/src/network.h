@@ -44,8 +44,8 @@ class Block {
   Block(const Stack& stack, const float* parameters, const Weights<Arithmetic>& weights, Loss loss,
         bool sparse, bool trains, int block_rows = kBlockRows, AllReduce* all_reduce = nullptr,
         int thread = 0)
-      : stack_(stack), parameters_(parameters), weights_(weights), loss_(loss), all_reduce_(all_reduce),
-        thread_(thread), input_stride_(stack.input_stride()),
+      : stack_(stack), parameters_(parameters), weights_(weights), loss_(loss),
+        all_reduce_(all_reduce), thread_(thread), input_stride_(stack.input_stride()),
         rows_(static_cast<size_t>(block_rows) * input_stride_),
         no_bias_(thread > 0 ? stack.layers.front().stride : 0), panel_(block_rows * kPanelColumns),
         panel_operand_(block_rows, kPanelColumns) {

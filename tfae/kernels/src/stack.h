@@ -80,6 +80,7 @@ struct Stack {
       size = bias + stride;
     }
   }
+
   // The same with so many inputs and outputs.
   Stack Narrowed(int features) const {
     std::vector<int> widths{features};
@@ -90,6 +91,7 @@ struct Stack {
     }
     return Stack(widths, activations);
   }
+
   int features() const { return layers.front().inputs; }
   int input_stride() const { return Stride(features()); }
 };
@@ -98,6 +100,7 @@ struct Stack {
 struct Columns {
   int begin, end, total;
 };
+
 inline Columns AllColumns(const Stack& stack) {
   const int outputs = stack.layers.back().outputs;
   return {0, outputs, outputs};
@@ -109,8 +112,7 @@ class Parameters {
   // Of a stack that has some columns only, the tensors outside have all.
   Parameters(const Stack& stack, Columns columns)
       : values(stack.size), stack_(&stack), columns_(columns) {}
-  explicit Parameters(const Stack& stack)
-      : Parameters(stack, AllColumns(stack)) {}
+  explicit Parameters(const Stack& stack) : Parameters(stack, AllColumns(stack)) {}
 
   void Read(const std::vector<const float*>& tensors) {
     ForEachRow([&](size_t tensor, size_t from, int count, size_t at) {
