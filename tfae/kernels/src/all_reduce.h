@@ -16,17 +16,19 @@ class AllReduce {
     }
   }
 
-  // Replaces this thread's values, whole vectors and `max_count` at most, by their sum over all threads,
-  // which all call this: added in the threads' order, so that it is the same for all to the bit.
-  void Sum(int thread, float* values, size_t count) {
-    // Others may still be reading the last sum's terms; not those of the one before it.
+  // Where a thread writes its values before it calls Sum. Others may still be reading the last sum's
+  // terms, which lie elsewhere.
+  float* Terms(int thread) const { return terms_[barrier_.phase() % 2][thread]; }
+
+  // Writes the sums over all threads, which all call this, of `count` values, whole vectors and
+  // `max_count` at most: added in the threads' order, so that they are the same for all to the bit.
+  void Sum(size_t count, float* to) {
     const std::vector<Floats>& terms = terms_[barrier_.phase() % 2];
-    std::copy_n(values, count, terms[thread].data());
     barrier_.Wait();
     for (size_t i = 0; i < count; i += kLanes) {
       Vec sum = Load(terms[0] + i);
       for (size_t t = 1; t < terms.size(); ++t) sum += Load(terms[t] + i);
-      Store(values + i, sum);
+      Store(to + i, sum);
     }
   }
 

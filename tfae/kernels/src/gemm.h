@@ -27,11 +27,7 @@ struct BFloat16 {
 #endif
 
 // Rows of a tile, which is two vectors wide: as many accumulators as leave registers for operands.
-#if defined(TFAE_AVX512) || defined(__aarch64__)
-constexpr int kTileRows = 12;  // of 32 registers
-#else
-constexpr int kTileRows = 6;  // of 16 registers
-#endif
+constexpr int kTileRows = kRegisters / 32 * 6 + 6;
 
 // A matrix whose element (i, k) is data[i * row + k * column].
 template <typename T>
@@ -47,67 +43,71 @@ struct RowMajor {
   ptrdiff_t stride;
 };
 
-// C[R, V vectors] = first + A[R, depth] B[depth, V vectors], `depth` in units. `first` may be C
-// itself, one row for all (a stride of 0) or nothing at all.
+// C[R, V vectors] = first + A[R, depth] B[depth, V vectors], `depth` in units, for `count` tiles one
+// below the other. `first` may be C itself, one row for all (a stride of 0) or nothing at all.
 template <typename Arithmetic, int R, int V>
-void Tile(int depth, Strided<typename Arithmetic::Unit> a,
-          RowMajor<const typename Arithmetic::Unit> b, RowMajor<float> c,
-          RowMajor<const float> first) {
-  Vec sums[R][V];
+void Tiles(int count, int depth, Strided<typename Arithmetic::Unit> a,
+           RowMajor<const typename Arithmetic::Unit> b, RowMajor<float> c,
+           RowMajor<const float> first) {
+  for (int tile = 0; tile < count; ++tile) {
+    Vec sums[R][V] = {};
+    const auto* left = a.data;
+    const auto* right = b.data;
+    for (int k = 0; k < depth; ++k) {
 #pragma GCC unroll 12
-  for (int r = 0; r < R; ++r) {
+      for (int r = 0; r < R; ++r) {
+        const auto factor = Arithmetic::Spread(left[r * a.row]);
 #pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) {
-      sums[r][v] = first.data ? Load(first.data + r * first.stride + v * kLanes) : Vec{};
+        for (int v = 0; v < V; ++v) {
+          sums[r][v] = Arithmetic::MultiplyAdd(factor, right + v * kLanes, sums[r][v]);
+        }
+      }
+      left += a.column;
+      right += b.stride;
     }
-  }
-  for (int k = 0; k < depth; ++k) {
-    const auto* left = a.data + k * a.column;
-    const auto* right = b.data + k * b.stride;
 #pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
-      const auto factor = Arithmetic::Spread(left[r * a.row]);
 #pragma GCC unroll 2
       for (int v = 0; v < V; ++v) {
-        sums[r][v] = Arithmetic::MultiplyAdd(factor, right + v * kLanes, sums[r][v]);
+        Vec sum = sums[r][v];
+        if (first.data) sum += Load(first.data + r * first.stride + v * kLanes);
+        Store(c.data + r * c.stride + v * kLanes, sum);
       }
     }
-  }
-#pragma GCC unroll 12
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) Store(c.data + r * c.stride + v * kLanes, sums[r][v]);
+    a.data += R * a.row;
+    c.data += R * c.stride;
+    if (first.data) first.data += R * first.stride;
   }
 }
 
-// Tile<Arithmetic, R, V> for each R from 1 to kTileRows.
+// Tiles<Arithmetic, R, V> for each R from 1 to kTileRows.
 template <typename Arithmetic, int V, size_t... R>
-constexpr auto Tiles(std::index_sequence<R...>) {
-  return std::array{Tile<Arithmetic, static_cast<int>(R) + 1, V>...};
+constexpr auto AllTiles(std::index_sequence<R...>) {
+  return std::array{Tiles<Arithmetic, static_cast<int>(R) + 1, V>...};
 }
 
 template <typename Arithmetic, int V>
-auto TileOf(int rows) {
-  static constexpr auto kTiles = Tiles<Arithmetic, V>(std::make_index_sequence<kTileRows>());
+auto TilesOf(int rows) {
+  static constexpr auto kTiles = AllTiles<Arithmetic, V>(std::make_index_sequence<kTileRows>());
   return kTiles[rows - 1];
 }
 
-// C[rows, vectors] = first + A[rows, depth] B[depth, vectors], as in Tile.
+// C[rows, vectors] = first + A[rows, depth] B[depth, vectors], as in Tiles.
 template <typename Arithmetic>
 void Product(int rows, int vectors, int depth, Strided<typename Arithmetic::Unit> a,
              RowMajor<const typename Arithmetic::Unit> b, RowMajor<float> c,
              RowMajor<const float> first) {
   for (int v = 0; v < vectors; v += 2) {
     const ptrdiff_t column = v * kLanes;
-    const bool pair = v + 1 < vectors;
-    for (int r = 0; r < rows;) {
-      const int count = rows - r < kTileRows ? rows - r : kTileRows;
-      const auto tile = pair ? TileOf<Arithmetic, 2>(count) : TileOf<Arithmetic, 1>(count);
+    const auto some = [&](int r, int count, int height) {
+      const auto tiles = v + 1 < vectors ? TilesOf<Arithmetic, 2>(height) : TilesOf<Arithmetic, 1>(height);
       const float* start = first.data ? first.data + r * first.stride + column : nullptr;
-      tile(depth, {a.data + r * a.row, a.row, a.column}, {b.data + column, b.stride},
-           {c.data + r * c.stride + column, c.stride}, {start, first.stride});
-      r += count;
-    }
+      tiles(count, depth, {a.data + r * a.row, a.row, a.column}, {b.data + column, b.stride},
+            {c.data + r * c.stride + column, c.stride}, {start, first.stride});
+    };
+    const int whole = rows / kTileRows, rest = rows % kTileRows;
+    if (whole) some(0, whole, kTileRows);
+    if (rest) some(rows - rest, 1, rest);
   }
 }
 

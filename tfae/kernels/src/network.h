@@ -18,7 +18,7 @@ namespace tfae {
 
 constexpr int kPrefetch = 8;  // rows that are fetched ahead from memory
 // Columns of the last layer that are taken at a time: they stay in the first-level cache.
-constexpr int kPanelVectors = 4;
+constexpr int kPanelVectors = 6;
 constexpr int kPanelColumns = kPanelVectors * kLanes;
 
 template <typename F>
@@ -147,13 +147,14 @@ class Block {
       const Layer& layer = stack_.layers[l];
       // In the sum over the threads it is added once.
       const float* bias = l == 0 && thread_ > 0 ? no_bias_.data() : parameters_ + layer.bias;
+      float* const to = Own(l, before_[l]);
       if (l == 0 && sparse_) {
-        sparse_->Forward(rows_, count_, parameters_ + layer.kernel, bias, before_[0]);
+        sparse_->Forward(rows_, count_, parameters_ + layer.kernel, bias, to);
       } else {
         Product<Arithmetic>(count_, layer.columns / kLanes, Depth(layer.inputs), inputs_[l].Left(),
-                            weights_.Straight(l), {before_[l], layer.stride}, {bias, 0});
+                            weights_.Straight(l), {to, layer.stride}, {bias, 0});
       }
-      if (l == 0) SumOverThreads(before_[0]);
+      SumOverThreads(l, before_[l]);
       WithActivation(layer.activation, [&](auto activation) {
         for (int i = 0; i < count_ * layer.stride; i += kLanes) {
           Store(after_[l] + i, activation.Value(Load(before_[l] + i)));
@@ -164,10 +165,16 @@ class Block {
     }
   }
 
-  // The first layer's values or slopes, where each thread has those of its columns.
-  void SumOverThreads(float* values) {
-    if (!all_reduce_) return;
-    all_reduce_->Sum(thread_, values, static_cast<size_t>(count_) * stack_.layers[0].stride);
+  // Where this thread writes a hidden layer's values or slopes: those of its columns of the first
+  // layer, where threads share columns, and else those that count.
+  float* Own(size_t l, float* values) const {
+    return l == 0 && all_reduce_ ? all_reduce_->Terms(thread_) : values;
+  }
+
+  // From what all threads wrote there, those that count.
+  void SumOverThreads(size_t l, float* values) {
+    if (l > 0 || !all_reduce_) return;
+    all_reduce_->Sum(static_cast<size_t>(count_) * stack_.layers[0].stride, values);
   }
 
   // A sigmoid gives 1/2 for a padding's 0.
@@ -204,7 +211,7 @@ class Block {
         panel_operand_.Set(panel_, count_);
         AddKernelGradient(l, column, columns, panel_operand_);
         if (l == 0) continue;
-        const RowMajor<float> below{slopes_[l - 1], stack_.layers[l - 1].stride};
+        const RowMajor<float> below{Own(l - 1, slopes_[l - 1]), stack_.layers[l - 1].stride};
         const auto kernel = weights_.Transposed(l);
         Product<Arithmetic>(count_, stack_.layers[l - 1].columns / kLanes, Depth(columns),
                             panel_operand_.Left(),
@@ -245,30 +252,40 @@ class Block {
   }
 
   // max(z, 0) - z x + log(1 + t), t = e^-|z|. Of 32 rows the factors 1 + t, at most 2, are
-  // multiplied before their logarithm is taken; what 1 + t rounds off is added again.
+  // multiplied before their logarithm is taken; the product is kept less 1, for the sake of small t.
   template <bool kTrains>
   void CrossEntropy(const Layer& layer, int column, float* panel) {
-    const T* targets = rows_.data() + column;
+    constexpr int kAtOnce = 4;
+    const T* const targets = rows_.data() + column;
+    const size_t stride = input_stride_;
+    const int count = count_;
     Vec sum = {}, slopes = {};
-    for (int start = 0; start < count_; start += 32) {
-      Vec product = Broadcast(1.0f), rounded = {};
-      for (int r = start; r < std::min(start + 32, count_); ++r) {
-        const Vec z = Load(panel + r * kPanelColumns);
-        const Vec x = LoadValues(targets + static_cast<size_t>(r) * input_stride_);
-        const Vec t = Exp(-Abs(z));
-        const Vec factor = t + 1.0f;
-        const Vec inverse = Reciprocal(factor);
-        const auto above = z >= 0.0f;
-        sum += (above ? z : Vec{}) - z * x;
-        rounded += (t - (factor - 1.0f)) * inverse;
-        product *= factor;
+    for (int start = 0; start < count; start += 32) {
+      const int end = std::min(start + 32, count);
+      Vec product = {};
+      const auto add = [&](int r, Vec t) __attribute__((always_inline)) {
+        float* const at = panel + r * kPanelColumns;
+        const Vec z = Load(at), x = LoadValues(targets + r * stride);
+        sum += Max(z, Vec{}) - z * x;
+        product = product * t + (product + t);
         if constexpr (kTrains) {
-          const Vec slope = (above ? inverse : t * inverse) - x;
+          const Vec inverse = Reciprocal(t + 1.0f);
+          const Vec slope = (z >= 0.0f ? inverse : t * inverse) - x;
           slopes += slope;
-          Store(panel + r * kPanelColumns, slope);
+          Store(at, slope);
         }
+      };
+      int r = start;
+      for (; r + kAtOnce <= end; r += kAtOnce) {
+        Vec t[kAtOnce];
+#pragma GCC unroll 4
+        for (int i = 0; i < kAtOnce; ++i) t[i] = -Abs(Load(panel + (r + i) * kPanelColumns));
+        Exp(t);
+#pragma GCC unroll 4
+        for (int i = 0; i < kAtOnce; ++i) add(r + i, t[i]);
       }
-      sum += Log(product) + rounded;
+      for (; r < end; ++r) add(r, Exp(-Abs(Load(panel + r * kPanelColumns))));
+      sum += LogOnePlus(product);
     }
     Finish<kTrains>(layer, column, panel, sum, slopes);
   }
@@ -305,7 +322,7 @@ class Block {
     for (size_t l = stack_.layers.size() - 1; l-- > 0;) {
       const Layer& layer = stack_.layers[l];
       float* slopes = slopes_[l];
-      if (l == 0) SumOverThreads(slopes);
+      SumOverThreads(l, slopes);
       WithActivation(layer.activation, [&](auto activation) {
         for (int column = 0; column < layer.columns; column += kLanes) {
           Vec sum = {};
@@ -320,7 +337,8 @@ class Block {
         }
       });
       if (l == 0 && sparse_) {
-        sparse_->AddKernelGradient(slopes, begun_, gradients);
+        if (!begun_) std::fill_n(gradients + layer.kernel, layer.kernel_size(), 0.0f);
+        sparse_->AddKernelGradient(slopes, count_, gradients);
         continue;
       }
       slope_operands_[l].Set(slopes, count_);

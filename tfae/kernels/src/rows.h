@@ -39,9 +39,6 @@ constexpr float kUnit = 1.0f;
 template <>
 constexpr float kUnit<uint8_t> = 1.0f / 255;
 
-inline Vec LoadNumbers(const float* from) { return Load(from); }
-inline Vec LoadNumbers(const uint8_t* from) { return LoadBytes(from); }
-
 template <typename T>
 float Value(T number) {
   return number * kUnit<T>;

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #ifndef TFAE_LANES
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
 #define TFAE_LANES 16
 #elif defined(__AVX__)
 #define TFAE_LANES 8
@@ -15,7 +15,7 @@
 #endif
 #endif
 
-#if TFAE_LANES == 16 && defined(__AVX512F__)
+#if TFAE_LANES == 16 && defined(__AVX512F__) && defined(__AVX512DQ__)
 #define TFAE_AVX512 1
 #include <immintrin.h>
 #if defined(__AVX512BF16__) && defined(__AVX512BW__)
@@ -26,6 +26,11 @@
 namespace tfae {
 
 constexpr int kLanes = TFAE_LANES;
+#if defined(TFAE_AVX512) || defined(__aarch64__)
+constexpr int kRegisters = 32;
+#else
+constexpr int kRegisters = 16;
+#endif
 
 typedef float Vec __attribute__((vector_size(4 * TFAE_LANES)));
 typedef int32_t Ints __attribute__((vector_size(4 * TFAE_LANES)));
@@ -37,10 +42,54 @@ inline void Store(float* to, Vec value) { *reinterpret_cast<VecAnywhere*>(to) = 
 inline Vec Broadcast(float value) { return value - Vec{}; }
 inline Ints Bits(Vec value) { return reinterpret_cast<Ints>(value); }
 inline Vec FromBits(Ints bits) { return reinterpret_cast<Vec>(bits); }
-// Where `a` is not a number, neither is the result: that a run diverged must show in its loss.
-inline Vec Max(Vec a, Vec b) { return b > a ? b : a; }
-inline Vec Min(Vec a, Vec b) { return b < a ? b : a; }
 inline Vec Abs(Vec a) { return FromBits(Bits(a) & 0x7fffffff); }
+
+// Where `a` is not a number, neither is the result: that a run diverged must show in its loss.
+inline Vec Max(Vec a, Vec b) {
+#ifdef TFAE_AVX512
+  return reinterpret_cast<Vec>(
+      _mm512_max_ps(reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(a)));
+#else
+  return b > a ? b : a;
+#endif
+}
+
+inline Vec Min(Vec a, Vec b) {
+#ifdef TFAE_AVX512
+  return reinterpret_cast<Vec>(
+      _mm512_min_ps(reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(a)));
+#else
+  return b < a ? b : a;
+#endif
+}
+
+// x = n + fraction, n whole, fraction from 0 to 1. `exponent` is what TimesPowerOf2 takes for n.
+struct Parts {
+  Vec exponent, fraction;
+};
+
+// Of x from -126 to 127; of less, n is -126 or less.
+inline Parts Split(Vec x) {
+#ifdef TFAE_AVX512
+  // The instruction below rounds down by itself.
+  return {x, reinterpret_cast<Vec>(
+                 _mm512_reduce_ps(reinterpret_cast<__m512>(x), _MM_FROUND_TO_NEG_INF))};
+#else
+  x = Max(x, Broadcast(-126.0f));
+  const Vec whole = (x - 0.5f + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23: its last bit counts ones
+  return {whole, x - whole};
+#endif
+}
+
+// value 2^n.
+inline Vec TimesPowerOf2(Vec value, Vec exponent) {
+#ifdef TFAE_AVX512
+  return reinterpret_cast<Vec>(
+      _mm512_scalef_ps(reinterpret_cast<__m512>(value), reinterpret_cast<__m512>(exponent)));
+#else
+  return FromBits(Bits(value) + (__builtin_convertvector(exponent, Ints) << 23));
+#endif
+}
 
 inline float Sum(Vec value) {
   float sum = 0;
@@ -90,31 +139,125 @@ inline Vec LoadBytes(const uint8_t* from) {
 #endif
 }
 
-// Writes the positions of those of kLanes values that are not zero to `to`, which has room for all,
-// and returns how many there are. `first` is the position of the first value.
-template <typename T>
-int NonZero(const T* values, int first, int32_t* to) {
 #ifdef TFAE_AVX512
-  __mmask16 mask;
-  if constexpr (sizeof(T) == 1) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(values));
-    mask = _mm_test_epi8_mask(bytes, bytes);
-  } else {
-    mask = _mm512_cmp_ps_mask(_mm512_loadu_ps(values), _mm512_setzero_ps(), _CMP_NEQ_UQ);
+// to[j, i] = from[i, j] of 16 rows and 16 columns of 4 bytes each.
+inline void TransposeSquare(const void* from, ptrdiff_t from_stride, void* to,
+                            ptrdiff_t to_stride) {
+  __m512 rows[16], pairs[16], fours[16];  // of four rows, each quarter has a column
+#pragma GCC unroll 16
+  for (int r = 0; r < 16; ++r) {
+    rows[r] = _mm512_loadu_ps(static_cast<const float*>(from) + r * from_stride);
   }
-  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  const __m512i positions = _mm512_add_epi32(lanes, _mm512_set1_epi32(first));
-  _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(mask, positions));
-  return __builtin_popcount(mask);
-#else
-  int count = 0;
-  for (int lane = 0; lane < kLanes; ++lane) {
-    to[count] = first + lane;
-    count += values[lane] != 0;
+#pragma GCC unroll 8
+  for (int r = 0; r < 16; r += 2) {
+    pairs[r] = _mm512_unpacklo_ps(rows[r], rows[r + 1]);
+    pairs[r + 1] = _mm512_unpackhi_ps(rows[r], rows[r + 1]);
   }
-  return count;
-#endif
+  const auto unpack = [&](auto half, int a, int b) {
+    return _mm512_castpd_ps(half(_mm512_castps_pd(pairs[a]), _mm512_castps_pd(pairs[b])));
+  };
+#pragma GCC unroll 4
+  for (int r = 0; r < 16; r += 4) {
+    const auto low = [](auto a, auto b) { return _mm512_unpacklo_pd(a, b); };
+    const auto high = [](auto a, auto b) { return _mm512_unpackhi_pd(a, b); };
+    fours[r] = unpack(low, r, r + 2);
+    fours[r + 1] = unpack(high, r, r + 2);
+    fours[r + 2] = unpack(low, r + 1, r + 3);
+    fours[r + 3] = unpack(high, r + 1, r + 3);
+  }
+  const auto store = [&](int column, __m512 values) {
+    _mm512_storeu_ps(static_cast<float*>(to) + column * to_stride, values);
+  };
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    const __m512 even = _mm512_shuffle_f32x4(fours[c], fours[4 + c], 0x88);
+    const __m512 odd = _mm512_shuffle_f32x4(fours[c], fours[4 + c], 0xdd);
+    const __m512 even_below = _mm512_shuffle_f32x4(fours[8 + c], fours[12 + c], 0x88);
+    const __m512 odd_below = _mm512_shuffle_f32x4(fours[8 + c], fours[12 + c], 0xdd);
+    store(c, _mm512_shuffle_f32x4(even, even_below, 0x88));
+    store(4 + c, _mm512_shuffle_f32x4(odd, odd_below, 0x88));
+    store(8 + c, _mm512_shuffle_f32x4(even, even_below, 0xdd));
+    store(12 + c, _mm512_shuffle_f32x4(odd, odd_below, 0xdd));
+  }
 }
+#endif
+
+// to[j, i] = from[i, j], of elements of 4 bytes.
+template <typename T>
+void Transpose(int rows, int columns, const T* from, ptrdiff_t from_stride, T* to,
+               ptrdiff_t to_stride) {
+  static_assert(sizeof(T) == 4);
+  int done = 0;  // rows, but for the columns that are left over
+#ifdef TFAE_AVX512
+  for (; done + 16 <= rows; done += 16) {
+    for (int j = 0; j + 16 <= columns; j += 16) {
+      TransposeSquare(from + done * from_stride + j, from_stride, to + j * to_stride + done,
+                      to_stride);
+    }
+  }
+#endif
+  for (int j = 0; j < columns; ++j) {
+    for (int i = j < columns / 16 * 16 ? done : 0; i < rows; ++i) {
+      to[j * to_stride + i] = from[i * from_stride + j];
+    }
+  }
+}
+
+inline Vec LoadNumbers(const float* from) { return Load(from); }
+inline Vec LoadNumbers(const uint8_t* from) { return LoadBytes(from); }
+
+// How far beyond the last position NonZero may write.
+constexpr int kNonZeroRoom = 64;
+
+// Writes the positions of `count` values, whole vectors, that are not zero, and returns how many.
+template <typename T>
+int NonZero(const T* values, int count, uint16_t* to) {
+  int found = 0;
+#ifdef TFAE_AVX512
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  for (int first = 0; first < count; first += kLanes) {
+    const auto vector = reinterpret_cast<__m512>(LoadNumbers(values + first));
+    const __mmask16 mask = _mm512_cmp_ps_mask(vector, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    const __m512i here = _mm512_add_epi32(lanes, _mm512_set1_epi32(first));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + found),
+                        _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(mask, here)));
+    found += __builtin_popcount(mask);
+  }
+#else
+  for (int i = 0; i < count; ++i) {
+    to[found] = i;
+    found += values[i] != 0;
+  }
+#endif
+  return found;
+}
+
+#if defined(TFAE_AVX512) && defined(__AVX512VBMI2__)
+// Bytes, 64 at a time.
+inline int NonZero(const uint8_t* values, int count, uint16_t* to) {
+  alignas(64) static constexpr uint8_t kPositions[64] = {
+      0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+      22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
+      44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+  const __m512i all = _mm512_load_si512(kPositions);
+  int found = 0;
+  for (int first = 0; first < count; first += 64) {
+    const __mmask64 within = count - first < 64 ? (1ull << (count - first)) - 1 : ~0ull;
+    const __m512i bytes = _mm512_maskz_loadu_epi8(within, values + first);
+    const __mmask64 mask = _mm512_test_epi8_mask(bytes, bytes);
+    const __m512i positions = _mm512_maskz_compress_epi8(mask, all);
+    const __m512i offset = _mm512_set1_epi16(static_cast<int16_t>(first));
+    const auto store = [&](uint16_t* at, __m256i half) {
+      _mm512_storeu_si512(at, _mm512_add_epi16(offset, _mm512_cvtepu8_epi16(half)));
+    };
+    const int here = __builtin_popcountll(mask);
+    store(to + found, _mm512_castsi512_si256(positions));
+    if (here > 32) store(to + found + 32, _mm512_extracti64x4_epi64(positions, 1));
+    found += here;
+  }
+  return found;
+}
+#endif
 
 #ifdef TFAE_BFLOAT16
 // Two bfloat16 numbers, whose products with two others are added in one instruction.

@@ -21,11 +21,11 @@ double TrainEpoch(const Stack& stack, Loss loss, const Optimizer& optimizer,
     return sum / stack.features() / order.count;
   };
   if (SharesColumns(stack, batch, threads)) {
-    return train(TensorParallel<T, Arithmetic>(stack, loss, optimizer, schedule, rows,
-                                                          sparse, order, threads, from));
+    return train(TensorParallel<T, Arithmetic>(stack, loss, optimizer, schedule, rows, sparse,
+                                               order, threads, from));
   }
-  return train(DataParallel<T, Arithmetic>(stack, loss, optimizer, schedule, rows,
-                                                      sparse, order, threads, from));
+  return train(DataParallel<T, Arithmetic>(stack, loss, optimizer, schedule, rows, sparse, order,
+                                           threads, from));
 }
 
 }  // namespace tfae

@@ -73,14 +73,9 @@ class Weights<Float32> : public TransposedWeights<Float32> {
   void Update(size_t l, Range rows) {
     if (transposed_[l].size() == 0) return;
     const Layer& layer = stack_.layers[l];
-    const float* kernel = parameters_ + layer.kernel;
-    const int last = std::min(rows.end, layer.inputs);
-    for (int j = 0; j < layer.outputs; ++j) {
-      float* to = transposed_[l] + static_cast<size_t>(j) * stride_[l];
-      for (int i = rows.begin; i < last; ++i) {
-        to[i] = kernel[static_cast<size_t>(i) * layer.stride + j];
-      }
-    }
+    Transpose(std::min(rows.end, layer.inputs) - rows.begin, layer.outputs,
+              parameters_ + layer.kernel + static_cast<size_t>(rows.begin) * layer.stride,
+              layer.stride, transposed_[l] + rows.begin, stride_[l]);
   }
 };
 
@@ -146,13 +141,19 @@ class Weights<BFloat16> : public TransposedWeights<BFloat16> {
       }
     }
     if (transposed_[l].size() == 0) return;
-    for (int i = rows.begin; i < last; ++i) {
-      const float* row = parameters_ + layer.kernel + static_cast<size_t>(i) * layer.stride;
-      for (int j = 0; j < layer.stride; j += kLanes) {
-        Pair pairs[kLanes / 2];
-        StoreNeighbours(pairs, Load(row + j));
-        Pair* to = &transposed_[l][static_cast<size_t>(j) / 2 * stride_[l] + i];
-        for (int pair = 0; pair < kLanes / 2; ++pair) to[pair * stride_[l]] = pairs[pair];
+    for (int i = rows.begin; i < last; i += kLanes) {
+      const int count = std::min(kLanes, last - i);
+      const float* from = parameters_ + layer.kernel + static_cast<size_t>(i) * layer.stride;
+      for (int j = 0; j < layer.stride; j += 2 * kLanes) {
+        const int columns = std::min(2 * kLanes, layer.stride - j);
+        Pair pairs[kLanes * kLanes];  // of neighbours: [kLanes rows, kLanes]
+        for (int r = 0; r < count; ++r) {
+          for (int c = 0; c < columns; c += kLanes) {
+            StoreNeighbours(pairs + r * kLanes + c / 2, Load(from + r * layer.stride + j + c));
+          }
+        }
+        Transpose(count, columns / 2, pairs, kLanes, &transposed_[l][j / 2 * stride_[l] + i],
+                  stride_[l]);
       }
     }
   }
