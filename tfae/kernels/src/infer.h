@@ -15,16 +15,17 @@ double ForEachBlock(const Stack& stack, Loss loss, const Rows<T>& rows, int64_t 
   const Weights<Arithmetic> weights(stack, parameters.values, false);
   std::vector<Block<T, Arithmetic>> blocks;
   threads = ThreadsFor(count, threads);
+  const int block_rows = static_cast<int>(std::min<int64_t>(kBlockRows, count));
   for (int t = 0; t < threads; ++t) {
-    blocks.emplace_back(stack, parameters.values, weights, loss, sparse, false);
+    blocks.emplace_back(stack, parameters.values, weights, loss, sparse, false, block_rows);
   }
   RunThreads(threads, [&](int thread) {
     const int64_t last = count * (thread + 1) / threads;
-    for (int64_t first = count * thread / threads; first < last; first += kBlockRows) {
+    for (int64_t first = count * thread / threads; first < last; first += block_rows) {
       Rows<T> part = rows;
       part.data += first * rows.stride;
       function(blocks[thread], part, first,
-               static_cast<int>(std::min<int64_t>(kBlockRows, last - first)));
+               static_cast<int>(std::min<int64_t>(block_rows, last - first)));
     }
   });
   double sum = 0;

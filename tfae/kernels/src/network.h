@@ -60,7 +60,7 @@ class Block {
       slope_operands_.emplace_back(trains ? rows : 0, layer.stride);
     }
     if (sparse) {
-      sparse_.emplace(stack.layers.front(), block_rows, input_stride_, trains);
+      sparse_.emplace(stack.layers.front(), block_rows, input_stride_);
     } else {
       values_ = Floats(rows_.size());
     }

@@ -32,26 +32,24 @@ bool IsSparse(const Rows<T>& rows, int64_t count, const Stack& stack) {
 template <typename T>
 class SparseLayer {
  public:
-  SparseLayer(const Layer& layer, int block_rows, int row_stride, bool trains)
-      : layer_(layer), row_stride_(row_stride), room_(row_stride + kNonZeroRoom), trains_(trains),
-        counts_(block_rows), positions_((trains ? block_rows : 1) * room_),
-        values_(positions_.size()) {}
+  SparseLayer(const Layer& layer, int block_rows, int row_stride)
+      : layer_(layer), row_stride_(row_stride), room_(row_stride + kNonZeroRoom),
+        counts_(block_rows), positions_(block_rows * room_), values_(block_rows * room_) {}
 
   // Writes the pre-activations of `count` rows.
   void Forward(const T* rows, int count, const float* kernel, const float* bias, float* before) {
-    for (int r = 0; r < count; ++r) {
-      const T* row = rows + static_cast<size_t>(r) * row_stride_;
-      float* to = before + static_cast<size_t>(r) * layer_.stride;
-      counts_[r] = NonZero(row, row_stride_, Positions(r));
-      ForEachPanel([&](int column, auto vectors) {
-        const float *panel = kernel + column, *start = bias + column;
+    ForEachPanel([&](int column, auto vectors) {
+      for (int r = 0; r < count; ++r) {
+        const T* row = rows + static_cast<size_t>(r) * row_stride_;
+        float* to = before + static_cast<size_t>(r) * layer_.stride + column;
         if (column == 0) {
-          AddInputs<vectors, true>(r, row, panel, start, to);
+          counts_[r] = NonZero(row, row_stride_, Positions(r));
+          AddInputs<vectors, true>(r, row, kernel, bias, to);
         } else {
-          AddInputs<vectors, false>(r, row, panel, start, to + column);
+          AddInputs<vectors, false>(r, row, kernel + column, bias + column, to);
         }
-      });
-    }
+      }
+    });
   }
 
   // Adds the kernel's gradient of the rows that came last, whose pre-activations have these slopes.
@@ -65,8 +63,8 @@ class SparseLayer {
   }
 
  private:
-  uint16_t* Positions(int r) const { return positions_.data() + (trains_ ? r * room_ : 0); }
-  float* Values(int r) const { return values_.data() + (trains_ ? r * room_ : 0); }
+  uint16_t* Positions(int r) const { return positions_.data() + r * room_; }
+  float* Values(int r) const { return values_.data() + r * room_; }
 
   // Calls function(column, vectors) for as many vectors of columns at a time as the registers take,
   // and then for what is left; `vectors` is a constant.
@@ -133,10 +131,9 @@ class SparseLayer {
   const Layer& layer_;
   const int row_stride_;
   const size_t room_;          // of a row
-  const bool trains_;          // and so keeps all rows of a block, not one
   std::vector<int> counts_;    // of what is not zero in each row
-  Array<uint16_t> positions_;  // [rows, room]
-  Floats values_;              // [rows, room]
+  Array<uint16_t> positions_;  // [block_rows, room]
+  Floats values_;              // [block_rows, room]
 };
 
 }  // namespace tfae
