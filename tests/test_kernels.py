@@ -47,8 +47,8 @@ def bits(engine):
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 @pytest.mark.parametrize(
     ("count", "features", "layers"),
-    [(301, 70, (33, 9)), (37, 299, (33,)), (301, 1300, (9,))],
-    ids=["by rows", "by columns", "by columns, in two blocks of rows"],
+    [(301, 70, (33, 9)), (90, 70, (100,)), (37, 299, (33,)), (301, 1300, (9,))],
+    ids=["by rows", "by rows, wide", "by columns", "by columns, in two blocks of rows"],
 )
 def test_a_step_on_any_number_of_threads_is_that_of_numpy(
     native, count, features, layers, threads, zeros, dtype
