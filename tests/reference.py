@@ -30,7 +30,7 @@ def numpy_gradients(params, rows, loss, rounded=lambda x: x):
 
 
 def rows_with_zeros(count, features, zeros, dtype, seed=0):
-    """Rows of which a part is zero, but for a tenth of the columns, which has none where few are."""
+    """Rows of which a part is zero; where that is most, a tenth of the columns is not."""
     rng = np.random.default_rng(seed)
     kept = rng.random((count, features)) >= zeros
     if zeros > 0.5:

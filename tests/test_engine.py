@@ -43,6 +43,17 @@ def test_an_epoch_is_one_compiled_program_that_updates_its_state_in_place(byte_r
     assert aliases >= state_size - len(LossScale._fields)
 
 
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_several_epochs_in_one_call_are_as_many_calls(precision, byte_rows):
+    one, several = (build(100, precision=precision) for _ in range(2))
+    rows = tf.constant(byte_rows[:100])
+    orders = tf.stack([tf.random.shuffle(tf.range(100), seed=epoch) for epoch in range(3)])
+    losses = [float(one.train_epoch(rows, order)) for order in orders]
+    assert several.train_epochs(rows, orders).numpy().tolist() == losses
+    for expected, variable in zip(one.state.variables, several.state.variables, strict=True):
+        np.testing.assert_array_equal(variable, expected)
+
+
 def test_the_short_last_batch_counts_by_its_rows(byte_rows):
     """The loss of an epoch that learns nothing is the mean over the rows, not over the batches."""
     engine = build(100, learning_rate=1e-30)

@@ -1,6 +1,7 @@
 """The command line, by its exit status, its one line of error and what it leaves."""
 
 import hashlib
+import itertools
 import json
 import re
 import subprocess
@@ -77,6 +78,41 @@ def test_without_a_workdir_runs_go_to_directories_of_their_own(rows_file, tmp_pa
     assert all(re.fullmatch(r"blobs-\d{8}-\d{6}(-2)?", run.name) for run in runs)
 
 
+def test_validation_every_few_epochs(rows_file, tmp_path, capsys):
+    work = tmp_path / "run"
+    options = ("--epochs", 7, "--validate-every", 3)
+    assert train("--dataset", rows_file, "--workdir", work, *options) == 0
+    history = [json.loads(line) for line in (work / "history.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in history if record["val_loss"] is not None] == [3, 6, 7]
+    output = capsys.readouterr().out
+    assert re.findall(r"^epoch (\d).* validation ", output, re.MULTILINE) == ["3", "6", "7"]
+    final = json.loads((work / "run.json").read_text())["final"]
+    assert final["val_loss"] == history[6]["val_loss"]
+
+
+def test_epochs_that_nobody_looks_at_are_one_call(rows_file, tmp_path, monkeypatch):
+    """As on a GPU, whose engines say that this is faster; up to validations and checkpoints."""
+    options = ("--engine", "xla", "--epochs", 9, "--validate-every", 3, "--checkpoint-every", 4)
+    histories = []
+    for gpus in ([], ["a GPU"]):
+        monkeypatch.setattr("tfae.engines.xla.visible_gpus", lambda gpus=gpus: gpus)
+        work = tmp_path / f"{len(gpus)}"
+        assert train("--dataset", rows_file, "--workdir", work, "--quiet", *options) == 0
+        lines = (work / "history.jsonl").read_text().splitlines()
+        histories.append([json.loads(line) for line in lines])
+        assert {path.name for path in (work / "checkpoints").iterdir()} == {
+            "epoch-000008",
+            "epoch-000009",
+        }
+    losses = [[(each["loss"], each["val_loss"]) for each in history] for history in histories]
+    assert losses[0] == losses[1]
+    epochs_a_call = [
+        [len(list(calls)) for _, calls in itertools.groupby(each["epoch_s"] for each in history)]
+        for history in histories
+    ]
+    assert epochs_a_call == [[1] * 9, [3, 1, 2, 2, 1]]
+
+
 def test_the_same_seed_gives_the_same_losses(rows_file, tmp_path):
     histories = []
     for name in ("a", "b"):
@@ -139,6 +175,7 @@ def test_help_answers_at_once():
         (["--loss", "hinge"], 2, "invalid choice: 'hinge'"),
         (["--output-activation", "linear"], 2, "--loss mse"),
         (["--resume"], 2, "holds no run to resume"),
+        (["--patience", "2", "--validate-every", "3"], 2, "lower --validate-every"),
         (["--dataset", "absent.npy"], 1, "absent.npy"),
         (["--dataset", "short.csv", "--scale", "standard"], 2, "--scale minmax"),
     ],

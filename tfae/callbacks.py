@@ -17,14 +17,16 @@ LN2 = math.log(2.0)
 class Callback:
     """Told by the `Trainer` before, between and after the epochs; each method may be left out.
 
-    An epoch's record has `epoch` (from 1), `loss`, `val_loss`, `epoch_s` and `rows_per_s`.
+    An epoch's record has `epoch` (from 1), `loss`, `val_loss`, which is None where the epoch had no
+    validation, `epoch_s` and `rows_per_s`. The weights are those of `trainer.epoch`: where one call
+    trains several epochs, of the last one, whose record comes last.
     """
 
     def train_begin(self, trainer):
         """Before the first epoch."""
 
     def epoch_end(self, trainer, record):
-        """After an epoch and its validation."""
+        """After an epoch, and its validation if it has one."""
 
     def train_end(self, trainer):
         """After the last epoch, also where an error ended the run."""
@@ -76,12 +78,14 @@ class LossGuard(Callback):
     def epoch_end(self, trainer, record):
         """Look at the losses."""
         for name in ("loss", "val_loss"):
-            if not math.isfinite(record[name]):
+            if record[name] is not None and not math.isfinite(record[name]):
                 raise TrainingError(
                     f"{name} is {record[name]} in epoch {record['epoch']}: start again with a "
                     f"lower --learning-rate (now {self._learning_rate:g}), or with --clip-norm 1; "
                     "--overwrite takes the work directory of this run again"
                 )
+        if record["val_loss"] is None:
+            return
         last = record["epoch"] == trainer.epochs
         late = last or int(trainer.engine.state.step) >= self.STEPS_TO_LEARN
         near_ln2 = abs(record["val_loss"] - LN2) < self.NEAR * LN2
@@ -140,6 +144,8 @@ class EarlyStopping(tf.Module, Callback):
 
     def epoch_end(self, trainer, record):
         """Keep the weights of a better epoch, or end the run."""
+        if record["val_loss"] is None:
+            return
         if record["val_loss"] < float(self.best_loss):
             self.best_loss.assign(record["val_loss"])
             self.best_epoch.assign(record["epoch"])
@@ -209,7 +215,7 @@ class StopOnSignal(Callback):
 
     def epoch_end(self, trainer, record):
         """End the run if a signal came, unless it ends here anyway."""
-        if self.received and record["epoch"] < trainer.epochs:
+        if self.received and record["epoch"] == trainer.epoch < trainer.epochs:
             trainer.stop("interrupted")
 
     def train_end(self, trainer):
@@ -257,7 +263,8 @@ class TensorBoard(Callback):
         """Write the epoch's numbers and pictures."""
         with self._writer.as_default(step=record["epoch"]):
             for name in ("loss", "val_loss", "rows_per_s"):
-                tf.summary.scalar(name, record[name])
+                if record[name] is not None:
+                    tf.summary.scalar(name, record[name])
             if self._image_shape:
                 shape = (-1, *self._image_shape, 1)[:4]
                 images = tf.reshape(self._model.reconstruct(self._rows), shape)

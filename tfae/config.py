@@ -116,6 +116,9 @@ class TrainConfig:
         "0: never",
         minimum=0,
     )
+    validate_every: int = _option(
+        1, "epochs between two validations; the last epoch always has one", minimum=1
+    )
     checkpoint_every: int = _option(10, "epochs between two checkpoints", minimum=1)
     tensorboard: bool = _option(False, "write scalars and reconstructions for TensorBoard")
     workdir: str | None = _option(
@@ -145,6 +148,11 @@ class TrainConfig:
             )
         if self.optimizer != "adam" and self.beta_2 != TrainConfig.beta_2:
             raise ConfigError(f"--beta-2 is for --optimizer adam, not {self.optimizer}")
+        if 0 < self.patience < self.validate_every:
+            raise ConfigError(
+                f"--patience {self.patience} ends before the next validation, of which there is "
+                f"one every {self.validate_every} epochs: raise it, or lower --validate-every"
+            )
         if self.nesterov and not self.momentum:
             raise ConfigError("--nesterov needs a --momentum above 0, such as 0.9")
 

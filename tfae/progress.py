@@ -58,10 +58,9 @@ class LiveProgress(Callback):
 
 def describe(record):
     """The losses and the rate of an epoch's record, for a person."""
-    return (
-        f"loss {record['loss']:.4f}  validation {record['val_loss']:.4f}  "
-        f"{record['rows_per_s']:,.0f} rows/s"
-    )
+    validation = record["val_loss"]
+    validated = "" if validation is None else f"validation {validation:.4f}  "
+    return f"loss {record['loss']:.4f}  {validated}{record['rows_per_s']:,.0f} rows/s"
 
 
 def make_progress(quiet):

@@ -84,18 +84,18 @@ def plot_losses(history, loss, title):
     """The losses by epoch, as a matplotlib Figure."""
     figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
     axes = figure.subplots()
-    epochs = [record["epoch"] for record in history]
     for key, label, colour in (
         ("loss", "training", TRAIN_COLOUR),
         ("val_loss", "validation", VALIDATION_COLOUR),
     ):
-        values = [record[key] for record in history]
+        points = [(each["epoch"], each[key]) for each in history if each[key] is not None]
+        epochs, values = zip(*points, strict=True)
         marker = "o" if len(values) == 1 else None
         axes.plot(epochs, values, colour, label=f"{label}, last {values[-1]:.4f}", marker=marker)
     axes.set(xlabel="epoch", ylabel=loss.replace("_", " "))
     axes.set_title(title, parse_math=False)
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    axes.set_xlim(left=1 if len(epochs) > 1 else None)
+    axes.set_xlim(left=1 if len(history) > 1 else None)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

@@ -85,13 +85,21 @@ class Run:
             workdir.create(self.config, overwrite)
         checkpoints = Checkpoints(workdir.checkpoints, **self._trackables)
         first, earlier_s = self._resume(workdir, checkpoints) if resume else (0, 0.0)
-        history = History(workdir, workdir.read_history()[:first])
+        history = History(workdir, self._validated(workdir.read_history()[:first]))
         workdir.write_history(history.records)
         signals = StopOnSignal()
         callbacks = self._callbacks(workdir, history, signals, checkpoints, quiet)
         workdir.write_run({**self.facts, "train_s": earlier_s})
 
-        trainer = Trainer(self.engine, self.feed, self.validation, self.config.epochs, callbacks)
+        trainer = Trainer(
+            self.engine,
+            self.feed,
+            self.validation,
+            self.config.epochs,
+            callbacks,
+            validate_every=self.config.validate_every,
+            look_every=1 if self.config.tensorboard else self.config.checkpoint_every,
+        )
         begin = time.perf_counter()
         try:
             trainer.train(after=first)
@@ -134,6 +142,12 @@ class Run:
         report.write_report(workdir)
         self.facts["status"] = "done"
         workdir.write_run(self.facts)
+
+    def _validated(self, records):
+        """The records of a resumed run, which may be one that is to end where it was interrupted."""
+        if len(records) == self.config.epochs and records[-1]["val_loss"] is None:
+            records[-1]["val_loss"] = float(self.engine.evaluate(self.validation))
+        return records
 
     def _callbacks(self, workdir, history, signals, checkpoints, quiet):
         """In the order in which they are told: what may end the run stands before what saves it."""

@@ -1,6 +1,9 @@
 """The outer loop, once per epoch in Python: train, evaluate, callbacks."""
 
+import itertools
 import time
+
+import tensorflow as tf
 
 from tfae.callbacks import CallbackList
 
@@ -11,16 +14,22 @@ class Trainer:
     Args:
         engine: An engine, whose `train_epoch(rows, order)` and `evaluate(rows)` are compiled.
         feed: The `Feed` of training rows.
-        validation: [M, D] tensor, evaluated after every epoch.
+        validation: [M, D] tensor.
         epochs: How many epochs the whole run has.
         callbacks: A list of `Callback`, told in this order.
+        validate_every: Epochs between two evaluations of the validation rows, which the last epoch
+            always has.
+        look_every: Epochs after which a callback may want to see the weights: what several epochs
+            in one call must not run across.
 
     Attributes:
-        epoch: The last whole epoch, from 1; 0 before the first.
+        epoch: The epoch that the engine's state is of, from 1; 0 before the first.
         stop_reason: Why the run ended before its last epoch, or None.
     """
 
-    def __init__(self, engine, feed, validation, epochs, callbacks):
+    def __init__(
+        self, engine, feed, validation, epochs, callbacks, *, validate_every=1, look_every=1
+    ):
         self.engine = engine
         self.feed = feed
         self.validation = validation
@@ -28,9 +37,11 @@ class Trainer:
         self.epoch = 0
         self.stop_reason = None
         self._callbacks = CallbackList(callbacks)
+        self._validate_every = validate_every
+        self._look_every = look_every
 
     def stop(self, reason):
-        """End the run after this epoch."""
+        """End the run after the epoch that the engine's state is of."""
         self.stop_reason = reason
 
     def train(self, after=0):
@@ -44,24 +55,49 @@ class Trainer:
         self._callbacks.train_begin(self)
         try:
             while self.epoch < self.epochs and not self.stop_reason:
-                record = self._run_epoch(elements)
-                self.epoch += 1
-                self._callbacks.epoch_end(self, record)
+                for record in self._run_epochs(elements):
+                    self._callbacks.epoch_end(self, record)
         finally:
             self._callbacks.train_end(self)
 
-    def _run_epoch(self, elements):
+    def _run_epochs(self, elements):
+        """The records of the next epoch, or of several where one call trains them."""
+        first, count = self.epoch + 1, self._epochs_a_call()
         begin = time.perf_counter()
+        # The numbers that come to the host, which also waits for the device.
+        losses = [self._train_epoch(elements)] if count == 1 else self._train(elements, count)
+        epoch_s = (time.perf_counter() - begin) / count
+        self.epoch += count
+        records = [
+            {
+                "epoch": epoch,
+                "loss": loss,
+                "val_loss": None,
+                "epoch_s": epoch_s,
+                "rows_per_s": self.feed.row_count / epoch_s,
+            }
+            for epoch, loss in enumerate(losses, first)
+        ]
+        if self.epoch % self._validate_every == 0 or self.epoch == self.epochs:
+            records[-1]["val_loss"] = float(self.engine.evaluate(self.validation))
+        return records
+
+    def _epochs_a_call(self):
+        """How many epochs follow before somebody wants to see what became of the weights."""
+        if not self.engine.trains_several or self.feed.blocks > 1:
+            return 1
+        return min(
+            self.epochs - self.epoch,
+            *(every - self.epoch % every for every in (self._validate_every, self._look_every)),
+        )
+
+    def _train_epoch(self, elements):
         loss_sum = 0.0
         for _ in range(self.feed.blocks):
             rows, order = next(elements)
-            # The one number that comes to the host, which also waits for the device.
             loss_sum += float(self.engine.train_epoch(rows, order)) * rows.shape[0]
-        epoch_s = time.perf_counter() - begin
-        return {
-            "epoch": self.epoch + 1,
-            "loss": loss_sum / self.feed.row_count,
-            "val_loss": float(self.engine.evaluate(self.validation)),
-            "epoch_s": epoch_s,
-            "rows_per_s": self.feed.row_count / epoch_s,
-        }
+        return loss_sum / self.feed.row_count
+
+    def _train(self, elements, count):
+        rows, orders = zip(*itertools.islice(elements, count), strict=True)
+        return self.engine.train_epochs(rows[0], tf.stack(orders)).numpy().tolist()

@@ -28,11 +28,13 @@ class Engine:
         precision: The `Precision`.
         state: The `TrainState`, to be checkpointed.
         compiles: Whether its first epoch compiles, which takes seconds.
+        trains_several: Whether several epochs in one call, `train_epochs`, are faster than one.
         facts: What else run.json says of it: on what its results depend to the bit.
     """
 
     name: str
     compiles = False
+    trains_several = False
     facts: dict = MappingProxyType({})
 
     def __init__(
@@ -69,6 +71,18 @@ class Engine:
         Returns:
             The mean over the rows of the loss that each had before its batch's update, a float32
             scalar.
+        """
+        raise NotImplementedError
+
+    def train_epochs(self, rows, orders):
+        """As so many calls of `train_epoch`, without a way to the host between them.
+
+        Args:
+            rows: As there.
+            orders: [K, N] int32.
+
+        Returns:
+            [K] float32, the losses.
         """
         raise NotImplementedError
 

@@ -51,7 +51,23 @@ class GpuEngine(XlaEngine):
     @tf.function(autograph=False)
     def train_epoch(self, rows, order):
         """As `Engine.train_epoch`."""
-        state, plan, model = self.state.read(), self._plan, self.model
+        state, loss = self._epoch(self.state.read(), rows, order)
+        self.state.write(state)
+        return loss
+
+    @tf.function(autograph=False)
+    def train_epochs(self, rows, orders):
+        """As `Engine.train_epochs`."""
+        state, losses = self.state.read(), []
+        for order in tf.unstack(orders):
+            state, loss = self._epoch(state, rows, order)
+            losses.append(loss)
+        self.state.write(state)
+        return tf.stack(losses)
+
+    def _epoch(self, state, rows, order):
+        """The state after an epoch, and its mean loss."""
+        plan, model = self._plan, self.model
         steps = -(-order.shape[0] // self._batch_size)
         step = state.step + tf.range(steps, dtype=tf.int64)
         rates = self._schedule(step)
@@ -87,16 +103,14 @@ class GpuEngine(XlaEngine):
         )
         scale = _unpacked(done.new_loss_scale)
         skipped = scale.skipped_steps - state.loss_scale.skipped_steps
-        self.state.write(
-            state._replace(
-                params=tuple(done.new_params),
-                slots=by_parameter(done.new_slots, len(state.params)),
-                step=state.step + steps - skipped,
-                loss_scale=scale,
-            )
-        )
         values = order.shape[0] * rows.shape[1]
-        return tf.cast(tf.reduce_sum(done.losses) / values, tf.float32)
+        after = state._replace(
+            params=tuple(done.new_params),
+            slots=by_parameter(done.new_slots, len(state.params)),
+            step=state.step + steps - skipped,
+            loss_scale=scale,
+        )
+        return after, tf.cast(tf.reduce_sum(done.losses) / values, tf.float32)
 
 
 def _plan(stack, batch_size, device):

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfae.engines.engine import Engine
+from tfae.environment import visible_gpus
 from tfae.losses import LOSSES
 from tfae.model import dense_stack, scaled_inputs
 from tfae.optimizers import decay_weights
@@ -22,9 +23,36 @@ class XlaEngine(Engine):
     name = "xla"
     compiles = True
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.trains_several = bool(visible_gpus())  # where an epoch may be shorter than its call
+
     @compiled
     def train_epoch(self, rows, order):
         """As `Engine.train_epoch`."""
+        state, loss = self._epoch(self._turned(self.state.read()), rows, order)
+        self.state.write(self._turned(state))
+        return loss
+
+    @compiled
+    def train_epochs(self, rows, orders):
+        """As `Engine.train_epochs`."""
+        count = orders.shape[0]
+
+        def body(epoch, state, losses):
+            state, loss = self._epoch(state, rows, orders[epoch])
+            return epoch + 1, state, tf.tensor_scatter_nd_update(losses, [[epoch]], [loss])
+
+        _, state, losses = tf.while_loop(
+            lambda epoch, *_: epoch < count,
+            body,
+            (0, self._turned(self.state.read()), tf.zeros(count)),
+        )
+        self.state.write(self._turned(state))
+        return losses
+
+    def _epoch(self, state, rows, order):
+        """The state after an epoch, and its mean loss."""
         row_count, batch_size = order.shape[0], min(self._batch_size, order.shape[0])
         whole = row_count // batch_size
         batches = tf.reshape(order[: whole * batch_size], (whole, batch_size))
@@ -35,14 +63,13 @@ class XlaEngine(Engine):
 
         # A literal bound keeps the trip count known: on a GPU that saves a round trip a step.
         _, state, loss_sum = tf.while_loop(
-            lambda batch, *_: batch < whole, body, (0, self._turned(self.state.read()), 0.0)
+            lambda batch, *_: batch < whole, body, (0, state, 0.0)
         )
         if whole * batch_size < row_count:
             rest = tf.gather(rows, order[whole * batch_size :])
             state, batch_sum = self._train_step(state, rest)
             loss_sum += batch_sum
-        self.state.write(self._turned(state))
-        return loss_sum / row_count
+        return state, loss_sum / row_count
 
     @compiled
     def evaluate(self, rows):

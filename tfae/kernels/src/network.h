@@ -147,7 +147,7 @@ class Block {
       const Layer& layer = stack_.layers[l];
       // In the sum over the threads it is added once.
       const float* bias = l == 0 && thread_ > 0 ? no_bias_.data() : parameters_ + layer.bias;
-      float* const to = Own(l, before_[l]);
+      float* const to = Terms(l, before_[l]);
       if (l == 0 && sparse_) {
         sparse_->Forward(rows_, count_, parameters_ + layer.kernel, bias, to);
       } else {
@@ -165,13 +165,13 @@ class Block {
     }
   }
 
-  // Where this thread writes a hidden layer's values or slopes: those of its columns of the first
-  // layer, where threads share columns, and else those that count.
-  float* Own(size_t l, float* values) const {
+  // Where this thread writes a layer's values or slopes: those that its columns give the first layer,
+  // where threads share columns, are for all to add.
+  float* Terms(size_t l, float* values) const {
     return l == 0 && all_reduce_ ? all_reduce_->Terms(thread_) : values;
   }
 
-  // From what all threads wrote there, those that count.
+  // Adds what all threads wrote there.
   void SumOverThreads(size_t l, float* values) {
     if (l > 0 || !all_reduce_) return;
     all_reduce_->Sum(static_cast<size_t>(count_) * stack_.layers[0].stride, values);
@@ -211,7 +211,7 @@ class Block {
         panel_operand_.Set(panel_, count_);
         AddKernelGradient(l, column, columns, panel_operand_);
         if (l == 0) continue;
-        const RowMajor<float> below{Own(l - 1, slopes_[l - 1]), stack_.layers[l - 1].stride};
+        const RowMajor<float> below{Terms(l - 1, slopes_[l - 1]), stack_.layers[l - 1].stride};
         const auto kernel = weights_.Transposed(l);
         Product<Arithmetic>(count_, stack_.layers[l - 1].columns / kLanes, Depth(columns),
                             panel_operand_.Left(),

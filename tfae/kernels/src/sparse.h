@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "nonzero.h"
 #include "rows.h"
 #include "stack.h"
 

@@ -3,6 +3,7 @@
 
 #include "gemm.h"
 #include "stack.h"
+#include "transpose.h"
 
 namespace tfae {
 
