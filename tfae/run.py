@@ -144,7 +144,7 @@ class Run:
         workdir.write_run(self.facts)
 
     def _validated(self, records):
-        """The records of a resumed run, which may be one that is to end where it was interrupted."""
+        """The records of a resumed run, which may be to end where it was interrupted."""
         if len(records) == self.config.epochs and records[-1]["val_loss"] is None:
             records[-1]["val_loss"] = float(self.engine.evaluate(self.validation))
         return records

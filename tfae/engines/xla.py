@@ -62,9 +62,7 @@ class XlaEngine(Engine):
             return batch + 1, state, loss_sum + batch_sum
 
         # A literal bound keeps the trip count known: on a GPU that saves a round trip a step.
-        _, state, loss_sum = tf.while_loop(
-            lambda batch, *_: batch < whole, body, (0, state, 0.0)
-        )
+        _, state, loss_sum = tf.while_loop(lambda batch, *_: batch < whole, body, (0, state, 0.0))
         if whole * batch_size < row_count:
             rest = tf.gather(rows, order[whole * batch_size :])
             state, batch_sum = self._train_step(state, rest)
