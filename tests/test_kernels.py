@@ -1,6 +1,7 @@
 """The native kernels: odd sizes, threads, sanitizers and refusals."""
 
 import os
+import platform
 import subprocess
 from pathlib import Path
 
@@ -302,13 +303,19 @@ def plain_output(tmp_path_factory):
     return driver_output(tmp_path_factory.mktemp("plain"), "-O1", "-march=native")
 
 
+x86 = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="another processor's instructions"
+)
+
+
 @pytest.mark.parametrize(
     "flags",
     [
         ("-march=native", "-fsanitize=thread"),
         ("-march=native", "-fno-sanitize-recover=all", "-fsanitize=address,undefined"),
         ("-O1", "-DTFAE_LANES=4"),
-        ("-O1", "-DTFAE_LANES=8"),
+        pytest.param(("-O1", "-march=native", "-mno-avx512dq"), marks=x86),
+        pytest.param(("-O1", "-march=native", "-mno-avx512vbmi2"), marks=x86),
     ],
     ids=lambda flags: flags[-1],
 )

@@ -163,6 +163,23 @@ def test_early_stopping_is_remembered(rows_file, tmp_path):
     assert (after["status"], after["stop_reason"]) == ("done", facts["stop_reason"])
 
 
+def test_a_resumed_run_waits_for_the_validation_that_may_end_it(rows_file, tmp_path):
+    """Best after epoch 3, it is to stop after 9, the first validation beyond its patience."""
+    options = [*ADAM, "--patience", "5", "--validate-every", "3", "--learning-rate", "0.3"]
+    whole = tmp_path / "whole"
+    assert main([*arguments(rows_file, whole, options, 30), "--quiet"]) == 0
+    assert [path.name for path in sorted((whole / "checkpoints").iterdir())] == [
+        "epoch-000008",
+        "epoch-000009",
+    ]
+    parts = shutil.copytree(whole, tmp_path / "parts")
+    shutil.rmtree(parts / "checkpoints" / "epoch-000009")
+    facts = json.loads((parts / "run.json").read_text())
+    (parts / "run.json").write_text(json.dumps({**facts, "status": "running"}))
+    assert main(["--resume", "--workdir", str(parts), "--quiet"]) == 0
+    assert outcome(parts) == outcome(whole)
+
+
 def test_a_run_resumes_from_another_directory(rows_file, tmp_path, monkeypatch):
     relative = arguments(rows_file.name, "run", ADAM, 2)
     assert main([*relative, "--quiet"]) == 0

@@ -115,9 +115,13 @@ class History(Callback):
         self._workdir = workdir
 
     def epoch_end(self, trainer, record):
-        """Keep the record."""
-        self.records.append(record)
-        self._workdir.append_history(record)
+        """Keep the record, in place of an earlier one of the same epoch."""
+        if self.records and self.records[-1]["epoch"] == record["epoch"]:
+            self.records[-1] = record
+            self._workdir.write_history(self.records)
+        else:
+            self.records.append(record)
+            self._workdir.append_history(record)
 
 
 class EarlyStopping(tf.Module, Callback):
@@ -128,11 +132,13 @@ class EarlyStopping(tf.Module, Callback):
     Args:
         state: The `TrainState`, whose parameters of the best epoch are kept.
         patience: Epochs.
+        validate_every: Epochs between two validations.
     """
 
-    def __init__(self, state, patience):
+    def __init__(self, state, patience, validate_every=1):
         super().__init__(name="early_stopping")
         self._patience = patience
+        self._validate_every = validate_every
         self._read = lambda: state.params  # not an attribute: it would be checkpointed twice
         self.best_params = [tf.Variable(param) for param in state.params]
         self.best_loss = tf.Variable(math.inf, dtype=tf.float64)
@@ -155,7 +161,8 @@ class EarlyStopping(tf.Module, Callback):
 
     def _stop_if_due(self, trainer):
         best = int(self.best_epoch)
-        if best and trainer.epoch - best >= self._patience:
+        validated = trainer.epoch // self._validate_every * self._validate_every
+        if best and validated - best >= self._patience:
             trainer.stop(
                 f"no better validation loss for {self._patience} epochs since epoch {best}"
             )
@@ -184,6 +191,8 @@ class SaveCheckpoints(Callback):
     def epoch_end(self, trainer, record):
         """Save where it is time."""
         epoch = record["epoch"]
+        if epoch != trainer.epoch:
+            return
         if epoch % self._every == 0 or epoch == trainer.epochs or trainer.stop_reason:
             self._checkpoints.save(epoch)
 
@@ -191,8 +200,8 @@ class SaveCheckpoints(Callback):
 class StopOnSignal(Callback):
     """Ends the run after the epoch in which Ctrl-C (or a polite kill) came; a second one at once.
 
-    An epoch is one call into compiled code, in which no Python handler runs. A thread therefore
-    hears the signals, through the file descriptor that the interpreter writes each of them to.
+    An epoch, or several, is one call into compiled code, in which no Python handler runs. A thread
+    therefore hears the signals, through the file descriptor that the interpreter writes each to.
 
     Attributes:
         received: The first signal's number, or None.
@@ -206,6 +215,7 @@ class StopOnSignal(Callback):
 
     def train_begin(self, trainer):
         """Take over the signals."""
+        self._under_way = "this epoch" if trainer.epochs_a_call == 1 else "these epochs"
         ear, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
         self._earlier_fd = signal.set_wakeup_fd(self._mouth.fileno())
@@ -236,7 +246,8 @@ class StopOnSignal(Callback):
                     os.write(2, b"stopped; --resume goes on from the last checkpoint, if any\n")
                     os._exit(self.EXIT_STATUS)
                 self.received = number[0]
-                os.write(2, b"stopping after this epoch; once more to stop at once\n")
+                line = f"stopping after {self._under_way}; once more to stop at once\n"
+                os.write(2, line.encode())
 
 
 def _ignore(number, frame):

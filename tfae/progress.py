@@ -17,11 +17,11 @@ class PlainProgress(Callback):
     def epoch_end(self, trainer, record):
         """Print the epoch's line."""
         left = ""
-        if self._first is None:  # it compiled, which the others will not
-            self._first, self._begin = record["epoch"], time.perf_counter()
-        else:
-            each_s = (time.perf_counter() - self._begin) / (record["epoch"] - self._first)
-            left = f"  {each_s * (trainer.epochs - record['epoch']):.0f} s left"
+        if self._first is None:  # what has run until now compiled, which the others will not
+            self._first, self._begin = trainer.epoch, time.perf_counter()
+        elif trainer.epoch > self._first:
+            each_s = (time.perf_counter() - self._begin) / (trainer.epoch - self._first)
+            left = f"  {each_s * (trainer.epochs - trainer.epoch):.0f} s left"
         width = len(str(trainer.epochs))
         say(
             f"epoch {record['epoch']:{width}}/{trainer.epochs}  {describe(record)}  "
@@ -46,10 +46,14 @@ class LiveProgress(Callback):
         first = "compiling" if trainer.engine.compiles else "training"
         self._task = self._bar.add_task(first, total=trainer.epochs, completed=trainer.epoch)
         self._bar.start()
+        self._val_loss = None
 
     def epoch_end(self, trainer, record):
-        """Redraw the bar."""
-        self._bar.update(self._task, completed=record["epoch"], description=describe(record))
+        """Redraw the bar, with the last validation that there was."""
+        if record["val_loss"] is not None:
+            self._val_loss = record["val_loss"]
+        shown = describe({**record, "val_loss": self._val_loss})
+        self._bar.update(self._task, completed=record["epoch"], description=shown)
 
     def train_end(self, trainer):
         """Leave the terminal as it was."""

@@ -1,6 +1,7 @@
 """One run: the parts that a configuration asks for, and the work directory they fill."""
 
 import contextlib
+import math
 import statistics
 import sys
 import time
@@ -52,7 +53,9 @@ class Run:
         self.early_stopping = None
         trackables = {"state": self.engine.state}
         if config.patience:
-            self.early_stopping = EarlyStopping(self.engine.state, config.patience)
+            self.early_stopping = EarlyStopping(
+                self.engine.state, config.patience, config.validate_every
+            )
             trackables["early_stopping"] = self.early_stopping
         self._trackables = trackables
         environment = describe_environment()
@@ -85,12 +88,13 @@ class Run:
             workdir.create(self.config, overwrite)
         checkpoints = Checkpoints(workdir.checkpoints, **self._trackables)
         first, earlier_s = self._resume(workdir, checkpoints) if resume else (0, 0.0)
-        history = History(workdir, self._validated(workdir.read_history()[:first]))
+        history = History(workdir, workdir.read_history()[:first])
         workdir.write_history(history.records)
         signals = StopOnSignal()
         callbacks = self._callbacks(workdir, history, signals, checkpoints, quiet)
         workdir.write_run({**self.facts, "train_s": earlier_s})
 
+        looked_at = [self.config.validate_every, self.config.checkpoint_every]
         trainer = Trainer(
             self.engine,
             self.feed,
@@ -98,24 +102,24 @@ class Run:
             self.config.epochs,
             callbacks,
             validate_every=self.config.validate_every,
-            look_every=1 if self.config.tensorboard else self.config.checkpoint_every,
+            epochs_a_call=1 if self.config.tensorboard else math.gcd(*looked_at),
         )
         begin = time.perf_counter()
         try:
-            trainer.train(after=first)
+            trainer.train(after=first, unvalidated=self._unvalidated(history.records))
         except Exception as error:
             with contextlib.suppress(OSError):  # what stopped the run may stop this too
                 workdir.write_run({**self.facts, "status": "failed", "stop_reason": str(error)})
             raise
         interrupted = bool(signals.received) and trainer.epoch < self.config.epochs
-        later = history.records[first + 1 :] or history.records
+        later = history.records[first + trainer.epochs_a_call :] or history.records
         self.facts.update(
             status="interrupted" if interrupted else "trained",
             epochs=trainer.epoch,
             stop_reason=trainer.stop_reason,
             skipped_steps=self.engine.state.skipped_steps,
             train_s=earlier_s + time.perf_counter() - begin,
-            # The first epoch of a process compiles, which is no part of the rate.
+            # The first call of a process compiles, which is no part of the rate.
             epoch_s=statistics.median(record["epoch_s"] for record in later),
             rows_per_s=statistics.median(record["rows_per_s"] for record in later),
         )
@@ -143,11 +147,10 @@ class Run:
         self.facts["status"] = "done"
         workdir.write_run(self.facts)
 
-    def _validated(self, records):
-        """The records of a resumed run, which may be to end where it was interrupted."""
-        if len(records) == self.config.epochs and records[-1]["val_loss"] is None:
-            records[-1]["val_loss"] = float(self.engine.evaluate(self.validation))
-        return records
+    def _unvalidated(self, records):
+        """The last record, where the run is to end there and it has no validation yet."""
+        ends = len(records) == self.config.epochs
+        return records[-1] if ends and records[-1]["val_loss"] is None else None
 
     def _callbacks(self, workdir, history, signals, checkpoints, quiet):
         """In the order in which they are told: what may end the run stands before what saves it."""

@@ -43,8 +43,12 @@ class Feed:
         self._resident = resident and self.blocks == 1
         self.rows = tf.constant(rows) if self._resident else rows
 
-    def epochs(self, first, last):
+    def epochs(self, first, last, at_once=1):
         """The elements (rows, order) of epochs `first` to `last`, counted from 1, inclusive.
+
+        Args:
+            first, last: The epochs.
+            at_once: How many elements are taken together, and so are made ahead.
 
         Returns:
             A tf.data.Dataset: rows [n, D] in their own dtype and a permutation [n] int32.
@@ -52,7 +56,7 @@ class Feed:
         if self._resident:
             order = _order(self.row_count, self._seed)
             epochs = tf.data.Dataset.range(first - 1, last)
-            return _ahead(epochs, lambda epoch: (self.rows, order(epoch)))
+            return _ahead(epochs, lambda epoch: (self.rows, order(epoch)), at_once)
         blocks = tf.data.Dataset.range((first - 1) * self.blocks, last * self.blocks)
         return _ahead(blocks, self._block)
 
@@ -92,9 +96,9 @@ def _order(row_count, seed):
     return order
 
 
-def _ahead(elements, make):
-    """What `make` makes of the elements, one ahead of where it is read."""
-    made = elements.map(make, num_parallel_calls=1, deterministic=True).prefetch(1)
+def _ahead(elements, make, at_once=1):
+    """What `make` makes of the elements, so many ahead of where it is read."""
+    made = elements.map(make, num_parallel_calls=1, deterministic=True).prefetch(at_once)
     options = tf.data.Options()
     # There is nothing to optimise, and to look for it takes a tenth of an epoch; nor to tune, and
     # the tuner's thread may sleep on for seconds after the last element, while whoever drops the

@@ -10,7 +10,7 @@ class NotTaken(Exception):
 
 
 class Engine:
-    """Trains an autoencoder, an epoch a call: `train_epoch(rows, order)`, `evaluate(rows)`.
+    """Trains an autoencoder by compiled calls: `train_epoch(rows, order)`, `evaluate(rows)`.
 
     Args:
         model: The `Autoencoder`; its weights are trained in place.

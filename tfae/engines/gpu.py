@@ -58,12 +58,9 @@ class GpuEngine(XlaEngine):
     @tf.function(autograph=False)
     def train_epochs(self, rows, orders):
         """As `Engine.train_epochs`."""
-        state, losses = self.state.read(), []
-        for order in tf.unstack(orders):
-            state, loss = self._epoch(state, rows, order)
-            losses.append(loss)
+        state, losses = self._epochs(self.state.read(), rows, orders)
         self.state.write(state)
-        return tf.stack(losses)
+        return losses
 
     def _epoch(self, state, rows, order):
         """The state after an epoch, and its mean loss."""

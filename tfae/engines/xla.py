@@ -37,6 +37,12 @@ class XlaEngine(Engine):
     @compiled
     def train_epochs(self, rows, orders):
         """As `Engine.train_epochs`."""
+        state, losses = self._epochs(self._turned(self.state.read()), rows, orders)
+        self.state.write(self._turned(state))
+        return losses
+
+    def _epochs(self, state, rows, orders):
+        """The state after these epochs, and their losses [K]."""
         count = orders.shape[0]
 
         def body(epoch, state, losses):
@@ -44,12 +50,9 @@ class XlaEngine(Engine):
             return epoch + 1, state, tf.tensor_scatter_nd_update(losses, [[epoch]], [loss])
 
         _, state, losses = tf.while_loop(
-            lambda epoch, *_: epoch < count,
-            body,
-            (0, self._turned(self.state.read()), tf.zeros(count)),
+            lambda epoch, *_: epoch < count, body, (0, state, tf.zeros(count))
         )
-        self.state.write(self._turned(state))
-        return losses
+        return state, losses
 
     def _epoch(self, state, rows, order):
         """The state after an epoch, and its mean loss."""

@@ -16,8 +16,8 @@ class AllReduce {
     }
   }
 
-  // Where a thread writes its values before it calls Sum. Others may still be reading the last sum's
-  // terms, which lie elsewhere.
+  // Where a thread writes its values before it calls Sum, with no meeting between. Others may still
+  // be reading the terms of the last meeting, which lie elsewhere, but none before it.
   float* Terms(int thread) const { return terms_[barrier_.phase() % 2][thread]; }
 
   // Writes the sums over all threads, which all call this, of `count` values, whole vectors and

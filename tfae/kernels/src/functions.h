@@ -7,9 +7,10 @@
 
 namespace tfae {
 
-// e^x of numbers up to 0, in place; below -87 it is something below 2e-38. Its relative error is x's
-// rounding, up to 4e-6 at -87: of sums with numbers of order 1, as all here are, that leaves less than
-// their own rounding. Several vectors at once keep the processor busy where one would wait.
+// e^x of numbers up to 0, in place; below -87 it is something below 2e-38. Its relative error is
+// x's rounding, up to 4e-6 at -87: of sums with numbers of order 1, as all here are, that leaves
+// less than their own rounding. Several vectors at once keep the processor busy where one would
+// wait.
 template <int N>
 [[gnu::always_inline]] inline void Exp(Vec (&x)[N]) {
   // e^x = 2^n 2^f, of which 2^f by the polynomial whose largest relative error, 2e-9, is the least.

@@ -27,7 +27,7 @@ struct BFloat16 {
 #endif
 
 // Rows of a tile, which is two vectors wide: as many accumulators as leave registers for operands.
-constexpr int kTileRows = kRegisters / 32 * 6 + 6;
+constexpr int kTileRows = kRegisters == 32 ? 12 : 6;
 
 // A matrix whose element (i, k) is data[i * row + k * column].
 template <typename T>
@@ -43,8 +43,8 @@ struct RowMajor {
   ptrdiff_t stride;
 };
 
-// C[R, V vectors] = first + A[R, depth] B[depth, V vectors], `depth` in units, for `count` tiles one
-// below the other. `first` may be C itself, one row for all (a stride of 0) or nothing at all.
+// C[R, V vectors] = first + A[R, depth] B[depth, V vectors], `depth` in units, for `count` tiles
+// one below the other. `first` may be C itself, one row for all (a stride of 0) or nothing at all.
 template <typename Arithmetic, int R, int V>
 void Tiles(int count, int depth, Strided<typename Arithmetic::Unit> a,
            RowMajor<const typename Arithmetic::Unit> b, RowMajor<float> c,
@@ -99,15 +99,16 @@ void Product(int rows, int vectors, int depth, Strided<typename Arithmetic::Unit
              RowMajor<const float> first) {
   for (int v = 0; v < vectors; v += 2) {
     const ptrdiff_t column = v * kLanes;
-    const auto some = [&](int r, int count, int height) {
-      const auto tiles = v + 1 < vectors ? TilesOf<Arithmetic, 2>(height) : TilesOf<Arithmetic, 1>(height);
+    const bool pair = v + 1 < vectors;
+    const auto strip = [&](int r, int count, int height) {
+      const auto tiles = pair ? TilesOf<Arithmetic, 2>(height) : TilesOf<Arithmetic, 1>(height);
       const float* start = first.data ? first.data + r * first.stride + column : nullptr;
       tiles(count, depth, {a.data + r * a.row, a.row, a.column}, {b.data + column, b.stride},
             {c.data + r * c.stride + column, c.stride}, {start, first.stride});
     };
     const int whole = rows / kTileRows, rest = rows % kTileRows;
-    if (whole) some(0, whole, kTileRows);
-    if (rest) some(rows - rest, 1, rest);
+    if (whole) strip(0, whole, kTileRows);
+    if (rest) strip(rows - rest, 1, rest);
   }
 }
 

@@ -1,5 +1,5 @@
-// The TensorFlow kernels of the ops: what they refuse, and the way into train.h and infer.h. They are
-// compiled for each kind of rows in a file of its own, side by side.
+// The TensorFlow kernels of the ops: what they refuse, and the way into train.h and infer.h. They
+// are compiled for each kind of rows in a file of its own, side by side.
 #pragma once
 
 #include <exception>
@@ -70,7 +70,7 @@ class StackKernel : public OpKernel {
   virtual void Run(OpKernelContext* context, const Inputs& inputs) = 0;
 
   void GetLossAndCompute(OpKernelConstruction* context) {
-    if (!context->status().ok()) return;  // OP_REQUIRES ended only the constructor that it stands in
+    if (!context->status().ok()) return;  // OP_REQUIRES ended only the constructor it stands in
     OP_REQUIRES_OK(context, context->GetAttr("compute", &compute_));
     has_loss_ = true;
     int loss;
@@ -83,8 +83,8 @@ class StackKernel : public OpKernel {
                 InvalidArgument("binary cross-entropy needs a sigmoid output"));
   }
 
-  // The widths of a stack that takes rows of this shape and, where there is a loss, gives such rows,
-  // of which there is one at least.
+  // The widths of a stack that takes rows of this shape and, where there is a loss, gives such
+  // rows, of which there is one at least.
   Status Widths(const TensorShape& rows, const OpInputList& params,
                 std::vector<int>* widths) const {
     if (rows.dims() != 2 || rows.dim_size(1) < 1 || (has_loss_ && rows.dim_size(0) < 1)) {
@@ -100,8 +100,9 @@ class StackKernel : public OpKernel {
       const TensorShape &kernel = params[2 * l].shape(), &bias = params[2 * l + 1].shape();
       if (kernel.dims() != 2 || bias.dims() != 1 || kernel.dim_size(0) != widths->back() ||
           kernel.dim_size(1) != bias.dim_size(0) || bias.dim_size(0) < 1) {
-        return InvalidArgument("layer ", l, " takes ", widths->back(), " columns, but has a kernel ",
-                               kernel.DebugString(), " and a bias ", bias.DebugString());
+        return InvalidArgument("layer ", l, " takes ", widths->back(),
+                               " columns, but has a kernel ", kernel.DebugString(), " and a bias ",
+                               bias.DebugString());
       }
       widths->push_back(static_cast<int>(bias.dim_size(0)));
     }

@@ -17,7 +17,8 @@
 namespace tfae {
 
 constexpr int kPrefetch = 8;  // rows that are fetched ahead from memory
-// Columns of the last layer that are taken at a time: they stay in the first-level cache.
+// Columns of the last layer that are taken at a time. They stay in the second-level cache; the
+// slopes below, which every panel adds to, are read and written the less often.
 constexpr int kPanelVectors = 6;
 constexpr int kPanelColumns = kPanelVectors * kLanes;
 
@@ -165,8 +166,8 @@ class Block {
     }
   }
 
-  // Where this thread writes a layer's values or slopes: those that its columns give the first layer,
-  // where threads share columns, are for all to add.
+  // Where this thread writes a layer's values or slopes. The first layer's are for all threads to
+  // add, where these share columns.
   float* Terms(size_t l, float* values) const {
     return l == 0 && all_reduce_ ? all_reduce_->Terms(thread_) : values;
   }
@@ -252,7 +253,8 @@ class Block {
   }
 
   // max(z, 0) - z x + log(1 + t), t = e^-|z|. Of 32 rows the factors 1 + t, at most 2, are
-  // multiplied before their logarithm is taken; the product is kept less 1, for the sake of small t.
+  // multiplied before their logarithm is taken; the product is kept less 1, for the sake of small
+  // t.
   template <bool kTrains>
   void CrossEntropy(const Layer& layer, int column, float* panel) {
     constexpr int kAtOnce = 4;

@@ -31,7 +31,7 @@ int NonZero(const T* values, int count, uint16_t* to) {
   return found;
 }
 
-#if defined(TFAE_AVX512) && defined(__AVX512VBMI2__)
+#if defined(TFAE_AVX512) && defined(__AVX512BW__) && defined(__AVX512VBMI2__)
 // Bytes, 64 at a time.
 inline int NonZero(const uint8_t* values, int count, uint16_t* to) {
   alignas(64) static constexpr uint8_t kPositions[64] = {

@@ -1,4 +1,5 @@
-// The TensorFlow ops: their signatures, their kernels for rows of bytes, and what they were compiled for.
+// The TensorFlow ops: their signatures, their kernels for rows of bytes, and what they were
+// compiled for.
 #include "kernels.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"

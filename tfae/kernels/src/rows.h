@@ -7,8 +7,8 @@
 
 namespace tfae {
 
-// Rows that a thread takes at a time, or twice as many where it has only some of their columns: their
-// activations stay in its second-level cache.
+// Rows that a thread takes at a time, or twice as many where it has only some of their columns:
+// their activations stay in its second-level cache.
 constexpr int kBlockRows = 128;
 // A thread is worth its meetings with the others from so many rows on.
 constexpr int kRowsAThread = 8;

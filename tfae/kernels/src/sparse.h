@@ -11,8 +11,8 @@
 
 namespace tfae {
 
-// Inputs that are mostly zero are walked through by those that are not, as long as the first kernel,
-// whose rows that reads here and there, stays in the nearer caches.
+// Inputs that are mostly zero are walked through by those that are not, as long as the first
+// kernel, whose rows that reads here and there, stays in the nearer caches.
 constexpr double kSparseBelow = 0.5;
 constexpr int kSampledRows = 1000;
 constexpr int kSparseKernel = 1 << 19;  // floats
@@ -82,8 +82,8 @@ class SparseLayer {
     take(std::integral_constant<int, 1>());
   }
 
-  // V vectors of what a row gives; four sums each, since an addition waits for the one before it. The
-  // first time, the row's values are kept: the products leave time for that.
+  // V vectors of what a row gives; four sums each, since an addition waits for the one before it.
+  // The first time, the row's values are kept: the products leave time for that.
   template <int V, bool kFirst>
   void AddInputs(int r, const T* row, const float* kernel, const float* bias, float* to) const {
     const uint16_t* const positions = Positions(r);
@@ -93,7 +93,7 @@ class SparseLayer {
     Vec sums[4][V] = {};
     const auto add = [&](int i, Vec* sum) {
       const float* from = kernel + positions[i] * stride;
-      if (kFirst) values[i] = Value(row[positions[i]]);
+      if constexpr (kFirst) values[i] = Value(row[positions[i]]);
       const Vec value = Broadcast(values[i]);
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) sum[v] += value * Load(from + v * kLanes);

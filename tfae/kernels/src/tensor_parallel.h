@@ -1,6 +1,6 @@
 // An epoch in which each thread has some columns of the rows, and trains the narrower stack that
-// takes and gives them: of two layers, whose hidden values, and the slopes by them, all threads add.
-// Weights never leave their thread.
+// takes and gives them: of two layers, whose hidden values, and the slopes by them, all threads
+// add. Weights never leave their thread.
 #pragma once
 
 #include <deque>

@@ -49,8 +49,8 @@ class Barrier {
   std::condition_variable next_phase_;
 };
 
-// Runs work(thread) for each thread from 0 on, and returns when all are done. Where the system has no
-// more threads to give, none works, and std::system_error is thrown.
+// Runs work(thread) for each thread from 0 on, and returns when all are done. Where the system has
+// no more threads to give, none works, and std::system_error is thrown.
 template <typename F>
 void RunThreads(int threads, F work) {
   enum { kWait, kGo, kGiveUp };

@@ -129,7 +129,8 @@ class Weights<BFloat16> : public TransposedWeights<BFloat16> {
     return {straight_[l].data(), stack_.layers[l].stride};
   }
 
-  // Follows a change in some rows of a layer's kernel, the first one even; the bias may be the last.
+  // Follows a change in some rows of a layer's kernel, the first one even; the bias may be the
+  // last.
   void Update(size_t l, Range rows) {
     const Layer& layer = stack_.layers[l];
     const int last = std::min(rows.end, layer.inputs);
@@ -153,8 +154,8 @@ class Weights<BFloat16> : public TransposedWeights<BFloat16> {
             StoreNeighbours(pairs + r * kLanes + c / 2, Load(from + r * layer.stride + j + c));
           }
         }
-        Transpose(count, columns / 2, pairs, kLanes, &transposed_[l][j / 2 * stride_[l] + i],
-                  stride_[l]);
+        Pair* to = &transposed_[l][static_cast<size_t>(j) / 2 * stride_[l] + i];
+        Transpose(count, columns / 2, pairs, kLanes, to, stride_[l]);
       }
     }
   }
