@@ -132,13 +132,11 @@ class EarlyStopping(tf.Module, Callback):
     Args:
         state: The `TrainState`, whose parameters of the best epoch are kept.
         patience: Epochs.
-        validate_every: Epochs between two validations.
     """
 
-    def __init__(self, state, patience, validate_every=1):
+    def __init__(self, state, patience):
         super().__init__(name="early_stopping")
         self._patience = patience
-        self._validate_every = validate_every
         self._read = lambda: state.params  # not an attribute: it would be checkpointed twice
         self.best_params = [tf.Variable(param) for param in state.params]
         self.best_loss = tf.Variable(math.inf, dtype=tf.float64)
@@ -161,7 +159,7 @@ class EarlyStopping(tf.Module, Callback):
 
     def _stop_if_due(self, trainer):
         best = int(self.best_epoch)
-        validated = trainer.epoch // self._validate_every * self._validate_every
+        validated = trainer.epoch // trainer.validate_every * trainer.validate_every
         if best and validated - best >= self._patience:
             trainer.stop(
                 f"no better validation loss for {self._patience} epochs since epoch {best}"

@@ -53,9 +53,7 @@ class Run:
         self.early_stopping = None
         trackables = {"state": self.engine.state}
         if config.patience:
-            self.early_stopping = EarlyStopping(
-                self.engine.state, config.patience, config.validate_every
-            )
+            self.early_stopping = EarlyStopping(self.engine.state, config.patience)
             trackables["early_stopping"] = self.early_stopping
         self._trackables = trackables
         environment = describe_environment()

@@ -38,7 +38,7 @@ class Trainer:
         self.epoch = 0
         self.stop_reason = None
         self._callbacks = CallbackList(callbacks)
-        self._validate_every = validate_every
+        self.validate_every = validate_every
         several = engine.trains_several and feed.blocks == 1
         self.epochs_a_call = epochs_a_call if several else 1
 
@@ -92,7 +92,7 @@ class Trainer:
             }
             for epoch, loss in enumerate(losses, first)
         ]
-        if self.epoch % self._validate_every == 0 or self.epoch == self.epochs:
+        if self.epoch % self.validate_every == 0 or self.epoch == self.epochs:
             records[-1]["val_loss"] = self._evaluate()
         return records
 
