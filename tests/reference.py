@@ -1,5 +1,6 @@
 """What the engines are held against: a stack in float64 numpy, written out by hand; and rows."""
 
+import ml_dtypes
 import numpy as np
 
 
@@ -29,11 +30,23 @@ def numpy_gradients(params, rows, loss, rounded=lambda x: x):
     return value, grads[::-1]
 
 
+def bfloat16(x):
+    """Rounded to it."""
+    return x.astype(np.float32).astype(ml_dtypes.bfloat16).astype(np.float64)
+
+
 def rows_with_zeros(count, features, zeros, dtype, seed=0):
-    """Rows of which a part is zero; where that is most, a tenth of the columns is not."""
+    """Rows of which a part is zero.
+
+    Where that is most, a tenth of the columns is never zero, and another tenth always, though not
+    the same in the last rows as in those before.
+    """
     rng = np.random.default_rng(seed)
     kept = rng.random((count, features)) >= zeros
     if zeros > 0.5:
-        kept[:, : features // 10] = True
+        tenth = features // 10
+        kept[:, :tenth] = True
+        kept[: count // 2, tenth : 2 * tenth] = False
+        kept[count // 2 :, -tenth:] = False
     values = rng.integers(1, 256, (count, features)) if dtype == "uint8" else rng.random(kept.shape)
     return (values * kept).astype(dtype)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from reference import numpy_gradients, rows_with_zeros
-from tolerances import EPOCH_LOSS_RTOL, PRODUCT_RTOL
+from reference import bfloat16, numpy_gradients, rows_with_zeros
+from tolerances import EPOCH_LOSS_RTOL, MIXED_GRADIENT_RTOL, PRODUCT_RTOL
 
 from tfae.config import TrainConfig
 from tfae.engines.fused import FusedEngine
@@ -43,14 +43,17 @@ def bits(engine):
     return [variable.numpy().tobytes() for variable in engine.state.variables]
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
-@pytest.mark.parametrize("zeros", [0.0, 0.8])  # below and above where zeros are skipped
-@pytest.mark.parametrize("threads", [1, 2, 3, 8])
-@pytest.mark.parametrize(
+SHAPES = pytest.mark.parametrize(
     ("count", "features", "layers"),
     [(301, 70, (33, 9)), (90, 70, (100,)), (37, 299, (33,)), (301, 1300, (9,))],
     ids=["by rows", "by rows, wide", "by columns", "by columns, in two blocks of rows"],
 )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("zeros", [0.0, 0.8])  # below and above where zeros are skipped
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+@SHAPES
 def test_a_step_on_any_number_of_threads_is_that_of_numpy(
     native, count, features, layers, threads, zeros, dtype
 ):
@@ -68,6 +71,38 @@ def test_a_step_on_any_number_of_threads_is_that_of_numpy(
     assert measured == pytest.approx(loss, rel=EPOCH_LOSS_RTOL)
     for old, new, grad in zip(before, engine.state.params, grads, strict=True):
         atol = PRODUCT_RTOL * np.abs(grad).max() + 1.2e-7 * np.abs(old).max()
+        np.testing.assert_allclose(old - new.numpy(), grad, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("zeros", [0.0, 0.8])  # below and above where zeros are skipped
+@pytest.mark.parametrize("threads", [1, 3])
+@SHAPES
+def test_a_step_in_bfloat16_is_that_of_numpy_with_rounded_factors(
+    native, count, features, layers, threads, zeros, dtype
+):
+    if not native.has_bfloat16:
+        pytest.skip("this processor has no bfloat16 products")
+    config = TrainConfig(
+        layers=layers,
+        activation="tanh",
+        optimizer="sgd",
+        learning_rate=1.0,
+        batch_size=512,
+        precision="mixed_bfloat16",
+    )
+    rows = rows_with_zeros(count, features, zeros, dtype)  # fewer than a batch
+    engine = fused(native, config, features, threads)
+    before = [param.numpy() for param in engine.state.params]
+    inputs = rows / 255 if dtype == "uint8" else rows
+    loss, grads = numpy_gradients(before, inputs, config.loss, bfloat16)
+
+    measured = float(engine.train_epoch(tf.constant(rows), tf.range(len(rows))))
+
+    assert measured == pytest.approx(loss, rel=1e-4)  # hidden values may round to the other side
+    for old, new, grad in zip(before, engine.state.params, grads, strict=True):
+        atol = MIXED_GRADIENT_RTOL["mixed_bfloat16"] * np.abs(grad).max()
+        atol += 1.2e-7 * np.abs(old).max()
         np.testing.assert_allclose(old - new.numpy(), grad, rtol=0, atol=atol)
 
 

@@ -157,4 +157,50 @@ struct Huber {  // with a delta of 1
   static Vec Slope(Vec e) { return Max(Min(e, Broadcast(1.0f)), Broadcast(-1.0f)); }
 };
 
+// What adds up a loss: Add takes N vectors of pre-activations z with their targets x, and gives the
+// slopes by z; Fold, called for every kFoldRows vectors at the least, makes `sum` theirs.
+constexpr int kFoldRows = 32;
+
+// Of an activation's error.
+template <typename Activation, typename Loss>
+struct ErrorSum {
+  template <int N>
+  [[gnu::always_inline]] void Add(const Vec (&z)[N], const Vec (&x)[N], Vec (&slopes)[N]) {
+    for (int i = 0; i < N; ++i) {
+      const Vec a = Activation::Value(z[i]), error = a - x[i];
+      sum += Loss::Value(error);
+      slopes[i] = Loss::Slope(error) * Activation::Slope(z[i], a);
+    }
+  }
+  void Fold() {}
+
+  Vec sum = {};
+};
+
+// Cross-entropy of a sigmoid: max(z, 0) - z x + log(1 + t), t = e^-|z|. The factors 1 + t, at most
+// 2, are multiplied before their logarithm is taken; the product is kept less 1, for the sake of
+// small t.
+struct CrossEntropySum {
+  template <int N>
+  [[gnu::always_inline]] void Add(const Vec (&z)[N], const Vec (&x)[N], Vec (&slopes)[N]) {
+    Vec t[N];
+#pragma GCC unroll 4
+    for (int i = 0; i < N; ++i) t[i] = -Abs(z[i]);
+    Exp(t);
+#pragma GCC unroll 4
+    for (int i = 0; i < N; ++i) {
+      sum += Max(z[i], Vec{}) - z[i] * x[i];
+      product = product * t[i] + (product + t[i]);
+      const Vec inverse = Reciprocal(t[i] + 1.0f);
+      slopes[i] = (z[i] >= 0.0f ? inverse : t[i] * inverse) - x[i];
+    }
+  }
+  void Fold() {
+    sum += LogOnePlus(product);
+    product = Vec{};
+  }
+
+  Vec sum = {}, product = {};
+};
+
 }  // namespace tfae

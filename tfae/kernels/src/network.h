@@ -11,6 +11,7 @@
 #include "gemm.h"
 #include "rows.h"
 #include "sparse.h"
+#include "sparse_bfloat16.h"
 #include "stack.h"
 #include "weights.h"
 
@@ -47,9 +48,11 @@ class Block {
         int thread = 0)
       : stack_(stack), parameters_(parameters), weights_(weights), loss_(loss),
         all_reduce_(all_reduce), thread_(thread), input_stride_(stack.input_stride()),
-        rows_(static_cast<size_t>(block_rows) * input_stride_),
+        rows_(static_cast<size_t>(block_rows) * input_stride_ + kLanes),
         no_bias_(thread > 0 ? stack.layers.front().stride : 0), panel_(block_rows * kPanelColumns),
-        panel_operand_(block_rows, kPanelColumns) {
+        panel_slopes_(block_rows, kPanelColumns) {
+    // In float32 the slopes take the pre-activations' place.
+    if constexpr (std::is_same_v<Arithmetic, Float32>) panel_slopes_.Set(panel_, block_rows);
     inputs_.emplace_back(sparse ? 0 : block_rows, input_stride_);
     for (const Layer& layer : stack.layers) {
       const int rows = &layer == &stack.layers.back() ? 0 : block_rows;  // the last one's: panel_
@@ -150,7 +153,7 @@ class Block {
       const float* bias = l == 0 && thread_ > 0 ? no_bias_.data() : parameters_ + layer.bias;
       float* const to = Terms(l, before_[l]);
       if (l == 0 && sparse_) {
-        sparse_->Forward(rows_, count_, parameters_ + layer.kernel, bias, to);
+        sparse_->Forward(rows_, count_, weights_.Straight(0), bias, to);
       } else {
         Product<Arithmetic>(count_, layer.columns / kLanes, Depth(layer.inputs), inputs_[l].Left(),
                             weights_.Straight(l), {to, layer.stride}, {bias, 0});
@@ -207,102 +210,75 @@ class Block {
     const Layer& layer = stack_.layers[l];
     for (int column = 0; column < layer.columns; column += kPanelColumns) {
       const int columns = OutputPanel(column);
-      for (int v = 0; v < columns; v += kLanes) LossOf<kTrains>(layer, column + v, panel_ + v);
+      for (int v = 0; v < columns; v += kLanes) LossOf<kTrains>(layer, column + v, v);
       if constexpr (kTrains) {
-        panel_operand_.Set(panel_, count_);
-        AddKernelGradient(l, column, columns, panel_operand_);
+        AddKernelGradient(l, column, columns, panel_slopes_);
         if (l == 0) continue;
         const RowMajor<float> below{Terms(l - 1, slopes_[l - 1]), stack_.layers[l - 1].stride};
         const auto kernel = weights_.Transposed(l);
         Product<Arithmetic>(count_, stack_.layers[l - 1].columns / kLanes, Depth(columns),
-                            panel_operand_.Left(),
+                            panel_slopes_.Left(),
                             {kernel.data + Depth(column) * kernel.stride, kernel.stride}, below,
                             {column ? below.data : nullptr, below.stride});
       }
     }
   }
 
-  // One vector of columns of the last layer, whose pre-activations lie at `panel`: adds the loss
-  // and the bias' gradient, and leaves the loss' slope at `panel`.
+  // One vector of columns of the last layer, which begins `at` the panel: adds the loss and the
+  // bias' gradient, and makes the loss' slopes by the pre-activations.
   template <bool kTrains>
-  void LossOf(const Layer& layer, int column, float* panel) {
-    const T* targets = rows_.data() + column;
-    if (loss_ == Loss::kBinaryCrossentropy) return CrossEntropy<kTrains>(layer, column, panel);
+  void LossOf(const Layer& layer, int column, int at) {
+    if (loss_ == Loss::kBinaryCrossentropy) {
+      return AddLoss<kTrains>(layer, column, at, CrossEntropySum());
+    }
     WithActivation(layer.activation, [&](auto activation) {
-      auto with_loss = [&](auto loss) {
-        Vec sum = {}, slopes = {};
-        for (int r = 0; r < count_; ++r) {
-          const Vec z = Load(panel + r * kPanelColumns);
-          const Vec a = activation.Value(z);
-          const Vec error = a - LoadValues(targets + static_cast<size_t>(r) * input_stride_);
-          sum += loss.Value(error);
-          if constexpr (kTrains) {
-            const Vec slope = loss.Slope(error) * activation.Slope(z, a);
-            slopes += slope;
-            Store(panel + r * kPanelColumns, slope);
-          }
-        }
-        Finish<kTrains>(layer, column, panel, sum, slopes);
+      const auto add = [&](auto loss) {
+        AddLoss<kTrains>(layer, column, at, ErrorSum<decltype(activation), decltype(loss)>());
       };
       switch (loss_) {
-        case Loss::kMse: return with_loss(SquaredError());
-        case Loss::kMae: return with_loss(AbsoluteError());
-        default: return with_loss(Huber());
+        case Loss::kMse: return add(SquaredError());
+        case Loss::kMae: return add(AbsoluteError());
+        default: return add(Huber());
       }
     });
   }
 
-  // max(z, 0) - z x + log(1 + t), t = e^-|z|. Of 32 rows the factors 1 + t, at most 2, are
-  // multiplied before their logarithm is taken; the product is kept less 1, for the sake of small
-  // t.
-  template <bool kTrains>
-  void CrossEntropy(const Layer& layer, int column, float* panel) {
-    constexpr int kAtOnce = 4;
+  template <bool kTrains, typename LossSum>
+  void AddLoss(const Layer& layer, int column, int at, LossSum loss) {
     const T* const targets = rows_.data() + column;
+    const float* const panel = panel_ + at;
     const size_t stride = input_stride_;
     const int count = count_;
-    Vec sum = {}, slopes = {};
-    for (int start = 0; start < count; start += 32) {
-      const int end = std::min(start + 32, count);
-      Vec product = {};
-      const auto add = [&](int r, Vec t) __attribute__((always_inline)) {
-        float* const at = panel + r * kPanelColumns;
-        const Vec z = Load(at), x = LoadValues(targets + r * stride);
-        sum += Max(z, Vec{}) - z * x;
-        product = product * t + (product + t);
-        if constexpr (kTrains) {
-          const Vec inverse = Reciprocal(t + 1.0f);
-          const Vec slope = (z >= 0.0f ? inverse : t * inverse) - x;
-          slopes += slope;
-          Store(at, slope);
+    const Ints kept = FirstLanes(layer.outputs - column);
+    Vec sum = {};  // of slopes
+    int r = 0;
+    const auto take = [&](auto rows) __attribute__((always_inline)) {
+      Vec z[rows], x[rows], slopes[rows];
+#pragma GCC unroll 4
+      for (int i = 0; i < rows; ++i) {
+        z[i] = Load(panel + (r + i) * kPanelColumns);
+        x[i] = LoadValues(targets + (r + i) * stride);
+      }
+      loss.Add(z, x, slopes);
+      if constexpr (kTrains) {
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; ++i) {
+          slopes[i] = FromBits(Bits(slopes[i]) & kept);
+          sum += slopes[i];
         }
-      };
-      int r = start;
-      for (; r + kAtOnce <= end; r += kAtOnce) {
-        Vec t[kAtOnce];
-#pragma GCC unroll 4
-        for (int i = 0; i < kAtOnce; ++i) t[i] = -Abs(Load(panel + (r + i) * kPanelColumns));
-        Exp(t);
-#pragma GCC unroll 4
-        for (int i = 0; i < kAtOnce; ++i) add(r + i, t[i]);
+        panel_slopes_.Put(r, at, slopes);
       }
-      for (; r < end; ++r) add(r, Exp(-Abs(Load(panel + r * kPanelColumns))));
-      sum += LogOnePlus(product);
+      r += rows;
+    };
+    while (r < count) {
+      const int end = std::min(r + kFoldRows, count);
+      while (r + 4 <= end) take(std::integral_constant<int, 4>());
+      if (r + 2 <= end) take(std::integral_constant<int, 2>());
+      if (r < end) take(std::integral_constant<int, 1>());
+      loss.Fold();
     }
-    Finish<kTrains>(layer, column, panel, sum, slopes);
-  }
-
-  template <bool kTrains>
-  void Finish(const Layer& layer, int column, float* panel, Vec sum, Vec slopes) {
-    const int lanes = std::min(kLanes, layer.outputs - column);
-    if (lanes < kLanes) {
-      for (int lane = lanes; lane < kLanes; ++lane) sum[lane] = slopes[lane] = 0;
-      for (int r = 0; kTrains && r < count_; ++r) {
-        std::fill(panel + r * kPanelColumns + lanes, panel + r * kPanelColumns + kLanes, 0.0f);
-      }
-    }
-    loss_sum += Sum(sum);
-    if (kTrains) AddBiasGradient(layer, column, slopes);
+    loss_sum += Sum(FromBits(Bits(loss.sum) & kept));
+    if (kTrains) AddBiasGradient(layer, column, sum);
   }
 
   void AddBiasGradient(const Layer& layer, int column, Vec sum) {
@@ -338,12 +314,13 @@ class Block {
           AddBiasGradient(layer, column, sum);
         }
       });
+      slope_operands_[l].Set(slopes, count_);
       if (l == 0 && sparse_) {
-        if (!begun_) std::fill_n(gradients + layer.kernel, layer.kernel_size(), 0.0f);
-        sparse_->AddKernelGradient(slopes, count_, gradients);
+        float* const to = gradients + layer.kernel;
+        if (!begun_) std::fill_n(to, layer.kernel_size(), 0.0f);
+        sparse_->AddKernelGradient(slope_operands_[0], count_, to);
         continue;
       }
-      slope_operands_[l].Set(slopes, count_);
       AddKernelGradient(l, 0, layer.columns, slope_operands_[l]);
       if (l > 0) {
         const Layer& below = stack_.layers[l - 1];
@@ -371,8 +348,8 @@ class Block {
   std::vector<Operand<Arithmetic>> inputs_;          // of each layer
   std::vector<Operand<Arithmetic>> slope_operands_;  // of each hidden layer
   Floats panel_;                                     // [block_rows, kPanelColumns]
-  Operand<Arithmetic> panel_operand_;
-  std::optional<SparseLayer<T>> sparse_;  // the first layer, where it is not dense
+  Operand<Arithmetic> panel_slopes_;
+  std::optional<SparseLayer<T, Arithmetic>> sparse_;  // the first layer, where it is not dense
 };
 
 }  // namespace tfae

@@ -44,6 +44,13 @@ inline Ints Bits(Vec value) { return reinterpret_cast<Ints>(value); }
 inline Vec FromBits(Ints bits) { return reinterpret_cast<Vec>(bits); }
 inline Vec Abs(Vec a) { return FromBits(Bits(a) & 0x7fffffff); }
 
+// All bits in so many lanes from the first on, none in the others.
+inline Ints FirstLanes(int count) {
+  Ints lanes;
+  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = lane;
+  return lanes < count;
+}
+
 // Where `a` is not a number, neither is the result: that a run diverged must show in its loss.
 inline Vec Max(Vec a, Vec b) {
 #ifdef TFAE_AVX512
@@ -150,6 +157,7 @@ struct Pair {
 typedef __m512i Pairs;  // kLanes of them
 
 inline Pairs LoadPairs(const Pair* from) { return _mm512_loadu_si512(from); }
+inline void StorePairs(Pair* to, Pairs pairs) { _mm512_storeu_si512(to, pairs); }
 inline Pairs BroadcastPair(Pair pair) { return _mm512_set1_epi32(__builtin_bit_cast(int, pair)); }
 
 inline Vec Dot(Pairs a, Pairs b, Vec sum) {
@@ -158,21 +166,37 @@ inline Vec Dot(Pairs a, Pairs b, Vec sum) {
                                                 reinterpret_cast<__m512bh>(b)));
 }
 
-// Pairs of neighbours, kLanes / 2 of them.
-inline void StoreNeighbours(Pair* to, Vec values) {
-  const __m256bh rounded = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(values));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(rounded));
+// Pairs of neighbours, the first vector's before the second's.
+inline Pairs Round(Vec first, Vec second) {
+  return reinterpret_cast<Pairs>(_mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(second),
+                                                     reinterpret_cast<__m512>(first)));
 }
 
-// Pairs of a value of each vector.
-inline void StoreInterleaved(Pair* to, Vec first, Vec second) {
-  const __m512bh rounded = _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(second),
-                                               reinterpret_cast<__m512>(first));
+// Those of one of the vectors that Round took, kLanes / 2 pairs.
+inline void StoreFirst(Pair* to, Pairs rounded) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(rounded));
+}
+inline void StoreSecond(Pair* to, Pairs rounded) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_extracti64x4_epi64(rounded, 1));
+}
+
+// Pairs of a value of each vector that Round took.
+inline Pairs Interleaved(Pairs rounded) {
   alignas(64) static constexpr uint16_t kOrder[32] = {
       0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
       8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  _mm512_storeu_si512(to, _mm512_permutexvar_epi16(_mm512_load_si512(kOrder),
-                                                   reinterpret_cast<__m512i>(rounded)));
+  return _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), rounded);
+}
+
+// Pairs of a value of `a` and one of `b`, 2 kLanes of them.
+inline void StoreInterleaved(Pair* to, Pairs a, Pairs b) {
+  alignas(64) static constexpr uint16_t kOrder[64] = {
+      0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
+      8,  40, 9,  41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47,
+      16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55,
+      24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63};
+  StorePairs(to, _mm512_permutex2var_epi16(a, _mm512_load_si512(kOrder), b));
+  StorePairs(to + kLanes, _mm512_permutex2var_epi16(a, _mm512_load_si512(kOrder + 32), b));
 }
 #endif
 

@@ -8,6 +8,7 @@
 #include "nonzero.h"
 #include "rows.h"
 #include "stack.h"
+#include "weights.h"
 
 namespace tfae {
 
@@ -29,36 +30,40 @@ bool IsSparse(const Rows<T>& rows, int64_t count, const Stack& stack) {
          kSparseBelow * values;
 }
 
+template <typename T, typename Arithmetic>
+class SparseLayer;
+
 // Rows come as the positions and values of what is not zero in each (compressed sparse rows).
 template <typename T>
-class SparseLayer {
+class SparseLayer<T, Float32> {
  public:
   SparseLayer(const Layer& layer, int block_rows, int row_stride)
       : layer_(layer), row_stride_(row_stride), room_(row_stride + kNonZeroRoom),
         counts_(block_rows), positions_(block_rows * room_), values_(block_rows * room_) {}
 
   // Writes the pre-activations of `count` rows.
-  void Forward(const T* rows, int count, const float* kernel, const float* bias, float* before) {
+  void Forward(const T* rows, int count, RowMajor<const float> kernel, const float* bias,
+               float* before) {
     ForEachPanel([&](int column, auto vectors) {
       for (int r = 0; r < count; ++r) {
         const T* row = rows + static_cast<size_t>(r) * row_stride_;
         float* to = before + static_cast<size_t>(r) * layer_.stride + column;
         if (column == 0) {
           counts_[r] = NonZero(row, row_stride_, Positions(r));
-          AddInputs<vectors, true>(r, row, kernel, bias, to);
+          AddInputs<vectors, true>(r, row, kernel.data, bias, to);
         } else {
-          AddInputs<vectors, false>(r, row, kernel + column, bias + column, to);
+          AddInputs<vectors, false>(r, row, kernel.data + column, bias + column, to);
         }
       }
     });
   }
 
   // Adds the kernel's gradient of the rows that came last, whose pre-activations have these slopes.
-  void AddKernelGradient(const float* slopes, int count, float* gradients) const {
+  void AddKernelGradient(const Operand<Float32>& slopes, int count, float* gradient) const {
     ForEachPanel([&](int column, auto vectors) {
       for (int r = 0; r < count; ++r) {
-        AddProducts<vectors>(r, slopes + static_cast<size_t>(r) * layer_.stride + column,
-                             gradients + layer_.kernel + column);
+        AddProducts<vectors>(r, slopes.Right().data + r * slopes.Right().stride + column,
+                             gradient + column);
       }
     });
   }

@@ -46,7 +46,16 @@ class Operand<Float32> {
   Operand(int /*rows*/, int stride) : stride_(stride) {}
 
   // Takes over a matrix, which must stay where it is.
-  void Set(const float* values, int /*rows*/) { values_ = values; }
+  void Set(float* values, int /*rows*/) { values_ = values; }
+
+  // Writes a vector of columns of N rows.
+  template <int N>
+  [[gnu::always_inline]] void Put(int row, int column, const Vec (&values)[N]) {
+#pragma GCC unroll 4
+    for (int i = 0; i < N; ++i) {
+      Store(values_ + static_cast<size_t>(row + i) * stride_ + column, values[i]);
+    }
+  }
 
   Strided<float> Left() const { return {values_, stride_, 1}; }
   Strided<float> LeftTransposed() const { return {values_, 1, stride_}; }
@@ -54,7 +63,7 @@ class Operand<Float32> {
 
  private:
   int stride_;
-  const float* values_ = nullptr;
+  float* values_ = nullptr;
 };
 
 template <>
@@ -88,20 +97,38 @@ class Operand<BFloat16> {
       : stride_(stride), neighbours_(static_cast<size_t>(rows) * stride / 2),
         interleaved_(static_cast<size_t>(rows + 1) / 2 * stride) {}
 
-  // Rounds a matrix; an odd last row is paired with zeros.
+  // Rounds a matrix.
   void Set(const float* values, int rows) {
     for (int r = 0; r < rows; r += 2) {
       const float* row = values + static_cast<size_t>(r) * stride_;
-      Pair* neighbours = &neighbours_[static_cast<size_t>(r) * stride_ / 2];
-      Pair* interleaved = &interleaved_[static_cast<size_t>(r) / 2 * stride_];
       for (int c = 0; c < stride_; c += kLanes) {
-        const bool last = r + 1 == rows;
-        const Vec first = Load(row + c), second = last ? Vec{} : Load(row + stride_ + c);
-        StoreInterleaved(interleaved + c, first, second);
-        StoreNeighbours(neighbours + c / 2, first);
-        if (!last) StoreNeighbours(neighbours + (stride_ + c) / 2, second);
+        if (r + 1 < rows) {
+          Put(r, c, {Load(row + c), Load(row + stride_ + c)});
+        } else {
+          Put(r, c, {Load(row + c)});
+        }
       }
     }
+  }
+
+  // Rounds a vector of columns of N rows, the first one even. An odd last row is paired with zeros.
+  template <int N>
+  [[gnu::always_inline]] void Put(int row, int column, const Vec (&values)[N]) {
+#pragma GCC unroll 4
+    for (int i = 0; i < N; i += 2) {
+      const bool both = i + 1 < N;
+      const Pairs rounded = Round(values[i], both ? values[i + 1] : Vec{});
+      StoreFirst(Neighbours(row + i) + column / 2, rounded);
+      if (both) StoreSecond(Neighbours(row + i + 1) + column / 2, rounded);
+      StorePairs(Interleaves(row + i) + column, Interleaved(rounded));
+    }
+  }
+
+  // Puts 2 kLanes columns of an even row and the one below, or zeros where there is none.
+  void Put(int row, int column, Pairs first, Pairs second) {
+    StorePairs(Neighbours(row) + column / 2, first);
+    StorePairs(Neighbours(row + 1) + column / 2, second);
+    StoreInterleaved(Interleaves(row) + column, first, second);
   }
 
   Strided<Pair> Left() const { return {neighbours_.data(), stride_ / 2, 1}; }
@@ -109,6 +136,9 @@ class Operand<BFloat16> {
   RowMajor<const Pair> Right() const { return {interleaved_.data(), stride_}; }
 
  private:
+  Pair* Neighbours(int row) { return &neighbours_[static_cast<size_t>(row) * stride_ / 2]; }
+  Pair* Interleaves(int row) { return &interleaved_[static_cast<size_t>(row) / 2 * stride_]; }
+
   int stride_;
   Array<Pair> neighbours_;   // [rows, columns / 2]
   Array<Pair> interleaved_;  // [rows / 2, columns]
@@ -139,7 +169,7 @@ class Weights<BFloat16> : public TransposedWeights<BFloat16> {
       Pair* straight = &straight_[l][static_cast<size_t>(i) / 2 * layer.stride];
       for (int j = 0; j < layer.stride; j += kLanes) {
         const Vec second = i + 1 < last ? Load(row + layer.stride + j) : Vec{};
-        StoreInterleaved(straight + j, Load(row + j), second);
+        StorePairs(straight + j, Interleaved(Round(Load(row + j), second)));
       }
     }
     if (transposed_[l].size() == 0) return;
@@ -151,7 +181,8 @@ class Weights<BFloat16> : public TransposedWeights<BFloat16> {
         Pair pairs[kLanes * kLanes];  // of neighbours: [kLanes rows, kLanes]
         for (int r = 0; r < count; ++r) {
           for (int c = 0; c < columns; c += kLanes) {
-            StoreNeighbours(pairs + r * kLanes + c / 2, Load(from + r * layer.stride + j + c));
+            const Vec values = Load(from + r * layer.stride + j + c);
+            StoreFirst(pairs + r * kLanes + c / 2, Round(values, Vec{}));
           }
         }
         Pair* to = &transposed_[l][static_cast<size_t>(j) / 2 * stride_[l] + i];
