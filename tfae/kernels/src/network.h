@@ -48,7 +48,7 @@ class Block {
         int thread = 0)
       : stack_(stack), parameters_(parameters), weights_(weights), loss_(loss),
         all_reduce_(all_reduce), thread_(thread), input_stride_(stack.input_stride()),
-        rows_(static_cast<size_t>(block_rows) * input_stride_ + kLanes),
+        rows_(static_cast<size_t>(block_rows) * input_stride_ + 64),
         no_bias_(thread > 0 ? stack.layers.front().stride : 0), panel_(block_rows * kPanelColumns),
         panel_slopes_(block_rows, kPanelColumns) {
     // In float32 the slopes take the pre-activations' place.

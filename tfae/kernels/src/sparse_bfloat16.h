@@ -14,8 +14,8 @@ template <typename T>
 class SparseLayer<T, BFloat16> {
  public:
   SparseLayer(const Layer& layer, int block_rows, int row_stride)
-      : layer_(layer), row_stride_(row_stride), not_zero_(Padded(row_stride / 2) * 2),
-        kept_(not_zero_.size() / 2), masks_(kept_.size() / kLanes),
+      : layer_(layer), row_stride_(row_stride), not_zero_((row_stride + 63) / 64 * 64),
+        kept_(not_zero_.size() / 2), masks_(not_zero_.size() / (2 * kLanes)),
         inputs_(block_rows + 1, row_stride + kOverrun),
         kernel_(kept_.size() * layer.stride), gradient_(2 * kept_.size() * layer.stride) {}
 
@@ -26,14 +26,14 @@ class SparseLayer<T, BFloat16> {
     for (int r = 0; r < count; r += 2) {
       Pack(rows + static_cast<size_t>(r) * row_stride_, r, r + 1 < count);
     }
-    for (int k = 0; k < kept_count_; ++k) {
-      for (int c = 0; c < layer_.columns; c += kLanes) {
-        StorePairs(&kernel_[k * layer_.stride + c],
-                   LoadPairs(kernel.data + kept_[k] * kernel.stride + c));
-      }
+    const int columns = layer_.columns, stride = layer_.stride;
+    Pair* to = kernel_;
+    for (int k = 0; k < kept_count_; ++k, to += stride) {
+      const Pair* from = kernel.data + kept_[k] * kernel.stride;
+      for (int c = 0; c < columns; c += kLanes) StorePairs(to + c, LoadPairs(from + c));
     }
-    Product<BFloat16>(count, layer_.columns / kLanes, kept_count_, inputs_.Left(),
-                      {kernel_.data(), layer_.stride}, {before, layer_.stride}, {bias, 0});
+    Product<BFloat16>(count, columns / kLanes, kept_count_, inputs_.Left(), {kernel_, stride},
+                      {before, stride}, {bias, 0});
   }
 
   // Adds the kernel's gradient of the rows that came last, whose pre-activations have these slopes.
@@ -59,10 +59,11 @@ class SparseLayer<T, BFloat16> {
   void FindKept(const T* rows, int count) {
     uint8_t* const not_zero = not_zero_;
     const int features = row_stride_;
-    std::fill_n(not_zero, features, 0);
+    const size_t whole = not_zero_.size() / 64 * 64;
+    std::fill_n(not_zero, whole, 0);
     for (int r = 0; r < count; ++r) {
       const T* row = rows + static_cast<size_t>(r) * features;
-      for (int f = 0; f < features; ++f) not_zero[f] |= row[f] != 0;
+      for (size_t f = 0; f < whole; ++f) not_zero[f] |= row[f] != 0;
     }
     kept_count_ = 0;
     std::fill_n(masks_.data(), masks_.size(), 0);
@@ -75,16 +76,24 @@ class SparseLayer<T, BFloat16> {
 
   // An even row, and the one below if there is one.
   void Pack(const T* row, int r, bool both) {
-    const auto packed = [&](const T* from, int mask) {
-      return _mm512_maskz_compress_epi32(mask, Round(LoadValues(from), LoadValues(from + kLanes)));
-    };
-    int column = 0;
-    for (size_t v = 0; v < masks_.size(); ++v) {
+    const uint16_t* const masks = masks_;
+    const int vectors = static_cast<int>(masks_.size()), stride = row_stride_;
+    Pair *first = inputs_.Neighbours(r), *second = inputs_.Neighbours(r + 1);
+    Pair* interleaves = inputs_.Interleaves(r);
+    for (int v = 0; v < vectors; ++v) {
+      const auto packed = [&](const T* from) {
+        const Pairs pairs = Round(LoadValues(from), LoadValues(from + kLanes));
+        return _mm512_maskz_compress_epi32(masks[v], pairs);
+      };
       const T* from = row + 2 * v * kLanes;
-      const int mask = masks_[v];
-      inputs_.Put(r, column, packed(from, mask),
-                  both ? packed(from + row_stride_, mask) : Pairs{});
-      column += 2 * __builtin_popcount(mask);
+      const Pairs a = packed(from), b = both ? packed(from + stride) : Pairs{};
+      StorePairs(first, a);
+      StorePairs(second, b);
+      StoreInterleaved(interleaves, a, b);
+      const int count = __builtin_popcount(masks[v]);
+      first += count;
+      second += count;
+      interleaves += 2 * count;
     }
   }
 

@@ -124,21 +124,15 @@ class Operand<BFloat16> {
     }
   }
 
-  // Puts 2 kLanes columns of an even row and the one below, or zeros where there is none.
-  void Put(int row, int column, Pairs first, Pairs second) {
-    StorePairs(Neighbours(row) + column / 2, first);
-    StorePairs(Neighbours(row + 1) + column / 2, second);
-    StoreInterleaved(Interleaves(row) + column, first, second);
-  }
+  // A row's pairs of neighbours, and an even row's pairs with the row below.
+  Pair* Neighbours(int row) { return &neighbours_[static_cast<size_t>(row) * stride_ / 2]; }
+  Pair* Interleaves(int row) { return &interleaved_[static_cast<size_t>(row) / 2 * stride_]; }
 
   Strided<Pair> Left() const { return {neighbours_.data(), stride_ / 2, 1}; }
   Strided<Pair> LeftTransposed() const { return {interleaved_.data(), 1, stride_}; }
   RowMajor<const Pair> Right() const { return {interleaved_.data(), stride_}; }
 
  private:
-  Pair* Neighbours(int row) { return &neighbours_[static_cast<size_t>(row) * stride_ / 2]; }
-  Pair* Interleaves(int row) { return &interleaved_[static_cast<size_t>(row) / 2 * stride_]; }
-
   int stride_;
   Array<Pair> neighbours_;   // [rows, columns / 2]
   Array<Pair> interleaved_;  // [rows / 2, columns]
