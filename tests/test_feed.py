@@ -41,10 +41,9 @@ def test_another_seed_gives_another_order():
 
 
 def test_rows_that_fit_stay_one_resident_tensor():
-    """An epoch hands out the same memory, not a copy of it."""
-    feed = Feed(np.zeros((100_000, 64), np.uint8), 0, 64)
-    addresses = {np.asarray(memoryview(rows)).ctypes.data for rows, _ in feed.epochs(1, 3)}
-    assert addresses == {np.asarray(memoryview(feed.rows)).ctypes.data}
+    """An epoch hands out the tensor, on whatever device that is, not a copy of it."""
+    feed = Feed(np.zeros((1000, 64), np.uint8), 0, 64)
+    assert all(rows is feed.rows for rows, _ in feed.epochs(1, 3))
 
 
 def test_bytes_stay_bytes():

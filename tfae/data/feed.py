@@ -1,10 +1,12 @@
-"""From rows to the compiled step: a tf.data.Dataset of (rows, order).
+"""From rows to the compiled step: pairs of (rows, order), which tf.data makes ahead.
 
 Rows that fit in memory are one resident tensor, and an element is an epoch: that same tensor and a
 permutation. Rows that do not are read from disk in blocks, an element each, and the permutation is
 the block's. Either way the next element is made while the previous one trains, and every order
 follows from (seed, epoch, block) alone, so that a resumed run sees what it would have seen.
 """
+
+import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -51,12 +53,15 @@ class Feed:
             at_once: How many elements are taken together, and so are made ahead.
 
         Returns:
-            A tf.data.Dataset: rows [n, D] in their own dtype and a permutation [n] int32.
+            An iterable: rows [n, D] in their own dtype and a permutation [n] int32.
         """
         if self._resident:
-            order = _order(self.row_count, self._seed)
-            epochs = tf.data.Dataset.range(first - 1, last)
-            return _ahead(epochs, lambda epoch: (self.rows, order(epoch)), at_once)
+            # Rows that went through tf.data would leave a GPU, and be copied there every epoch.
+            return zip(
+                itertools.repeat(self.rows),
+                orders(self.row_count, self._seed, first, last, at_once),
+                strict=False,
+            )
         blocks = tf.data.Dataset.range((first - 1) * self.blocks, last * self.blocks)
         return _ahead(blocks, self._block)
 
@@ -75,17 +80,15 @@ class Feed:
         return tf.numpy_function(block, [index], (self._dtype, tf.int32))
 
 
-def orders(row_count, seed, first, last):
+def orders(row_count, seed, first, last, at_once=1):
     """The orders of epochs `first` to `last` over resident rows, counted from 1, inclusive.
+
+    Args:
+        at_once: How many are taken together, and so are made ahead.
 
     Returns:
         A tf.data.Dataset of permutations [N] int32.
     """
-    return _ahead(tf.data.Dataset.range(first - 1, last), _order(row_count, seed))
-
-
-def _order(row_count, seed):
-    """A function from an epoch, counted from 0, to its order over resident rows."""
 
     def order(epoch):
         made = tf.numpy_function(
@@ -93,7 +96,7 @@ def _order(row_count, seed):
         )
         return tf.ensure_shape(made, (row_count,))
 
-    return order
+    return _ahead(tf.data.Dataset.range(first - 1, last), order, at_once)
 
 
 def _ahead(elements, make, at_once=1):
