@@ -103,6 +103,17 @@ def load_images(options):
     return source
 
 
+def resized(images, count, features):
+    """Bytes [N, D] of images: these, taken again from the first one where more are asked for, their
+    pixels repeated or left out.
+    """
+    pixels = np.linspace(0, images.shape[1] - 1, features).round().astype(int)
+    rows = np.empty((count, features), np.uint8)
+    for start in range(0, count, len(images)):
+        rows[start : start + len(images)] = images[: count - start, pixels]
+    return rows
+
+
 def stack_of(config, features):
     """The `Stack` of a `TrainConfig` and D features."""
     return Stack.mirrored(features, config.layers, config.activation, config.output_activation)

@@ -22,6 +22,7 @@ from tfae.config import ENGINES, PRECISIONS, TrainConfig, parse_widths
 from tfae.startup import import_tensorflow
 
 LOSS_RTOL = 2e-6  # ten times what Keras' own compile modes differ by over 50 epochs
+LOSS_RTOL_ON_GPU = 1e-5  # where those have other kernels for the same product
 MIXED_LOSS_RTOL = 3e-3  # of the mean over the seeds
 # Of a first epoch's training loss, which shows a batch left out or a wrong mean, 4e-4 of it and
 # more: rounding errors are of either sign, and an epoch's average has 47 million of them.
@@ -96,19 +97,21 @@ def _absent(options):
 def _compare_epochs(ours, config, source, engines, options):
     """A result for each engine in float32, compared epoch by epoch."""
     from benchmarks.contestants.keras_fit import KerasFit
+    from tfae.environment import visible_gpus
 
     parts = source.train, source.validation
     keras, yardstick = (KerasFit(config, *parts, jit_compile=jit) for jit in (False, True))
     contestants = [keras, yardstick, *(ours(config, *parts, engine=engine) for engine in engines)]
     curves, seconds = _train_side_by_side(contestants, config, source, 0, options.epochs)
     differences = np.abs(curves / curves[0] - 1)  # [contestants, epochs, 2]
+    tolerance = LOSS_RTOL_ON_GPU if visible_gpus() else LOSS_RTOL
     for number, engine in enumerate(engines, start=2):
         per_epoch = differences[number].max(axis=1)
-        first_bad = int(np.argmax(~(per_epoch <= LOSS_RTOL)))  # 0 also where there is none
-        passed = bool(per_epoch[first_bad] <= LOSS_RTOL)
+        first_bad = int(np.argmax(~(per_epoch <= tolerance)))  # 0 also where there is none
+        passed = bool(per_epoch[first_bad] <= tolerance)
         yield {
             **_describe(engine, config, seconds[number], curves[number], len(source.train)),
-            "tolerance": LOSS_RTOL,
+            "tolerance": tolerance,
             "difference": float(per_epoch.max()),
             "loss_difference": differences[number, :, 0].tolist(),
             "val_loss_difference": differences[number, :, 1].tolist(),

@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks import parity, plots
 from benchmarks.contestants import ENTRIES
 from benchmarks.time_to_loss import seeds_note
+from tfae.config import ENGINES, PRECISIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -84,20 +85,30 @@ def throughput_table(document):
         f"{work['epochs_a_turn']} epochs, after a first one in each that does not count, each "
         "contestant in a process of its own. One floor, "
         f"{floor['epoch_s']:.4f} s, is the epoch's matrix products alone at the "
-        f"{floor['flop_per_s']['median'] / 1e9:.0f} GFLOP/s that a large float32 product "
-        "reached in the same turns. Rebuilding: all training rows, from the array to an array, by "
-        f"`predict` or `reconstruct`. {'; '.join(parts + notes)}. {_machine(document)}"
+        f"{floor['flop_per_s']['median'] / 1e9:.0f} GFLOP/s that a large "
+        f"{floor.get('dtype', 'float32')} product reached in the same turns. "
+        "Rebuilding: all training rows, from the array to an array, by `predict` or "
+        f"`reconstruct`. {'; '.join(parts + notes)}. {_machine(document)}"
     )
 
 
-def throughput_gpu_table(document):
-    """Of `benchmarks.throughput` on a GPU; its rows alone, where nobody has measured it."""
-    if document:
-        return throughput_table(document)
-    only_on_cpu = "tfae, fused, float32"  # on one thread, too
-    names = [entry.name for entry in ENTRIES if not entry.name.startswith(only_on_cpu)]
-    table = _table(("", "seconds an epoch"), [(name, "not measured yet") for name in names])
-    return table + "MNIST, 784-32-784: `python -m benchmarks.throughput` on a machine with a GPU.\n"
+def on_gpu(table, figure, names, command):
+    """The maker of a table of a GPU's, of which there are the rows alone until it is measured.
+
+    Args:
+        table: The maker for a document that there is.
+        figure: What is measured.
+        names: Of the rows.
+        command: That measures it.
+    """
+
+    def make(document):
+        if document:
+            return table(document)
+        rows = [(name, "not measured yet") for name in names]
+        return _table(("", figure), rows) + f"`python -m benchmarks.{command}`\n"
+
+    return make
 
 
 def fit_sentence(document):
@@ -225,17 +236,60 @@ def _machine(document):
     versions = [
         f"{label} {environment[key]}" for key, label in VERSIONS.items() if environment.get(key)
     ]
+    if flags := environment.get("xla_flags"):
+        versions.append(f"XLA_FLAGS={flags}")
     cores = f"{environment['cores']} cores of an {environment['cpu']} processor"
     on_cpu = environment["device"] == "CPU"
     device = f"{cores}, CPU only" if on_cpu else f"{environment['device']}, beside {cores}"
     return f"{device}, {', '.join(versions)}."
 
 
+# The fused kernel has no float32 products there.
+ON_GPU = [entry.name for entry in ENTRIES if not entry.name.startswith("tfae, fused, float32")]
+PARITY_ON_GPU = [
+    f"{engine}, {precision}, {optimizer}"
+    for precision in PRECISIONS
+    for optimizer in parity.OPTIMIZERS
+    for engine in ENGINES[1:]
+    if (engine, precision) != ("fused", "float32")
+]
+
 # By its name in the README: the JSON that it is made from, and how.
 TABLES = {
     "fit": ("throughput", fit_sentence),
     "throughput": ("throughput", throughput_table),
-    "throughput_gpu": ("throughput_gpu", throughput_gpu_table),
+    "throughput_gpu": (
+        "throughput_gpu",
+        on_gpu(throughput_table, "seconds an epoch, 784-32-784", ON_GPU, "throughput"),
+    ),
+    "throughput_gpu_large": (
+        "throughput_gpu_large",
+        on_gpu(
+            throughput_table,
+            "seconds an epoch, 8192-4096-8192",
+            [ON_GPU[0], "tfae, xla, mixed_bfloat16"],
+            "throughput --features 8192 --layers 4096 --batch-size 8192 --floor bfloat16 "
+            '--only "xla, mixed_bfloat16"',
+        ),
+    ),
+    "parity_gpu": (
+        "parity_gpu",
+        on_gpu(
+            parity_table,
+            "difference",
+            PARITY_ON_GPU,
+            "parity",
+        ),
+    ),
+    "time_to_loss_gpu": (
+        "time_to_loss_gpu",
+        on_gpu(
+            time_to_loss_table,
+            "seconds",
+            [f"tfae, {what}" for what in ("adadelta", "adam", "--recipe fast")],
+            "time_to_loss",
+        ),
+    ),
     "throughput_deep": ("throughput_deep", throughput_table),
     "time_to_loss": ("time_to_loss", time_to_loss_table),
     "parity": ("parity", parity_table),
@@ -243,7 +297,7 @@ TABLES = {
     "process": ("process", process_table),
 }
 
-MAY_BE_MISSING = {"throughput_gpu"}
+MAY_BE_MISSING = {name for name in TABLES if "_gpu" in name}
 
 
 def read(name):

@@ -96,7 +96,7 @@ def main(argv=None, ours=None):
     )
     results, choices, wrong = [], [], []
     for sweep, value, point in points:
-        rows = resized(source.train, point.rows, point.features)
+        rows = harness.resized(source.train, point.rows, point.features)
         measured, disagreeing = _measure(point, rows, ours, options)
         results += [{"sweep": sweep, "value": value, **result} for result in measured]
         choices.append({"sweep": sweep, "value": value, **_choice(point, measured)})
@@ -127,15 +127,6 @@ def main(argv=None, ours=None):
     harness.write_json(options, work, results, slopes=slopes, choices=choices, absent=absent)
     if wrong:
         sys.exit(1)
-
-
-def resized(images, count, features):
-    """Bytes [N, D] from images of other numbers."""
-    pixels = np.linspace(0, images.shape[1] - 1, features).round().astype(int)
-    rows = np.empty((count, features), np.uint8)
-    for start in range(0, count, len(images)):
-        rows[start : start + len(images)] = images[: count - start, pixels]
-    return rows
 
 
 def _measure(point, rows, ours, options):

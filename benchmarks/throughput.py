@@ -40,6 +40,15 @@ def main(argv=None, entries=ENTRIES):
     """Run the benchmark; exit status 1 where a loss is not what it should be."""
     parser = harness.make_parser("throughput", __doc__)
     parser.add_argument("--layers", type=parse_widths, default=(32,), help="such as 128,64,32")
+    parser.add_argument(
+        "--features", type=harness.positive, help="pixels, repeated or left out to give so many"
+    )
+    parser.add_argument(
+        "--floor",
+        default="float32",
+        choices=("float32", "bfloat16", "float16"),
+        help="of which products (default: float32)",
+    )
     parser.add_argument("--optimizer", default="adadelta", choices=("adadelta", "adam"))
     parser.add_argument("--batch-size", type=harness.positive, default=256, help="(default: 256)")
     parser.add_argument("--turns", type=harness.positive, default=7, help="of each (default: 7)")
@@ -57,6 +66,12 @@ def main(argv=None, entries=ENTRIES):
     )
     import_tensorflow()
     source = harness.load_images(options)
+    if options.features:
+        parts = {
+            part: harness.resized(rows, len(rows), options.features)
+            for part, rows in (("train", source.train), ("validation", source.validation))
+        }
+        source = dataclasses.replace(source, **parts)
     work = harness.describe_work(source, config)
     work |= {"turns": options.turns, "epochs_a_turn": options.epochs}
     work |= {"final_loss": "training, last epoch"}
@@ -68,7 +83,7 @@ def main(argv=None, entries=ENTRIES):
         np.save(Path(directory) / "train.npy", source.train)
         np.save(Path(directory) / "validation.npy", source.validation)
         runs = [_Run(entry, config, directory) for entry in entries]
-        floor = Worker(MatmulRate)
+        floor = Worker(MatmulRate, options.floor)
         weights = harness.initial_weights(config, source.train.shape[1], config.seed)
         runs, failed = _verify(runs, weights, len(source.train))
         rates = _take_turns(runs, floor, options)
@@ -78,7 +93,7 @@ def main(argv=None, entries=ENTRIES):
     stack = harness.stack_of(config, source.train.shape[1])
     floor_s = epoch_flops(stack, len(source.train)) / rate
     results = [run.result(len(source.train), floor_s) for run in runs]
-    _print(results, work, floor_s, rate)
+    _print(results, work, floor_s, f"{rate / 1e9:.0f} GFLOP/s in {options.floor}")
     notes = [f"{run.entry.name}: {run.note}" for run in runs if run.note]
     for line in notes + absent + failed + drifted:
         print(line)
@@ -86,7 +101,7 @@ def main(argv=None, entries=ENTRIES):
         options,
         work,
         results,
-        floor={"epoch_s": floor_s, "flop_per_s": harness.spread(rates)},
+        floor={"epoch_s": floor_s, "flop_per_s": harness.spread(rates), "dtype": options.floor},
         absent=absent,
     )
     if failed or drifted:
@@ -215,7 +230,7 @@ def _print(results, work, floor_s, rate):
         f"\n{work['dataset']}, {work['rows']:,} rows, {work['layers']}, {work['optimizer']}, "
         f"batches of {work['batch_size']}; median of {work['turns']} turns"
     )
-    print(f"a floor: {floor_s:.4f} s, an epoch's products alone at {rate / 1e9:.0f} GFLOP/s")
+    print(f"a floor: {floor_s:.4f} s, an epoch's products alone at {rate}")
     print("feed, compute: seconds of an epoch's input pipeline and of its call, each alone")
     print("rebuild: seconds to rebuild the training rows\n")
     baseline = results[0]["epoch_s"]["median"]

@@ -53,8 +53,10 @@ void Run(const std::vector<int>& widths, Activation hidden, Loss loss, int count
   activations.back() = Activation::kSigmoid;
   const Stack stack(widths, activations);
   std::vector<T> values(static_cast<size_t>(count) * features);
-  for (T& value : values) {
-    value = Random() < zeros ? T() : static_cast<T>(Random() * (sizeof(T) == 1 ? 255 : 1));
+  for (size_t i = 0; i < values.size(); ++i) {
+    // Where most are zero, some features are in all rows.
+    const bool zero = Random() < zeros || (zeros > 0.5f && i % features / 4 % 2 == 1);
+    values[i] = zero ? T() : static_cast<T>(Random() * (sizeof(T) == 1 ? 255 : 1));
   }
   std::vector<std::vector<float>> tensors;
   for (int l = 0; l < layer_count; ++l) {

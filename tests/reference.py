@@ -38,8 +38,8 @@ def bfloat16(x):
 def rows_with_zeros(count, features, zeros, dtype, seed=0):
     """Rows of which a part is zero.
 
-    Where that is most, a tenth of the columns is never zero, and another tenth always, though not
-    the same in the last rows as in those before.
+    Where that is most, a tenth of the columns is never zero, and of floats never positive, and
+    another tenth always zero, though not the same in the last rows as in those before.
     """
     rng = np.random.default_rng(seed)
     kept = rng.random((count, features)) >= zeros
@@ -49,4 +49,6 @@ def rows_with_zeros(count, features, zeros, dtype, seed=0):
         kept[: count // 2, tenth : 2 * tenth] = False
         kept[count // 2 :, -tenth:] = False
     values = rng.integers(1, 256, (count, features)) if dtype == "uint8" else rng.random(kept.shape)
+    if zeros > 0.5 and dtype == "float32":
+        values[:, :tenth] *= -1
     return (values * kept).astype(dtype)

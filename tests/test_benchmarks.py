@@ -11,7 +11,7 @@ import broken_engines
 import numpy as np
 import pytest
 
-from benchmarks import parity, scaling, throughput, time_to_loss
+from benchmarks import harness, parity, scaling, throughput, time_to_loss
 from benchmarks.contestants import ENTRIES, Entry, Epoch
 from tfae.config import ENGINES
 from tfae.errors import ConfigError
@@ -211,8 +211,8 @@ def test_scaling_gives_slopes(images, tmp_path, monkeypatch):
 
 def test_digits_are_resized_by_repeating_and_leaving_out():
     images = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    np.testing.assert_array_equal(scaling.resized(images, 4, 2), [[0, 3], [4, 7], [8, 11], [0, 3]])
-    np.testing.assert_array_equal(scaling.resized(images, 1, 8), [[0, 0, 1, 1, 2, 2, 3, 3]])
+    np.testing.assert_array_equal(harness.resized(images, 4, 2), [[0, 3], [4, 7], [8, 11], [0, 3]])
+    np.testing.assert_array_equal(harness.resized(images, 1, 8), [[0, 0, 1, 1, 2, 2, 3, 3]])
 
 
 @pytest.mark.parametrize("name", ["parity", "throughput", "time_to_loss", "scaling", "process"])

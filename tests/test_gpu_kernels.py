@@ -2,6 +2,7 @@
 
 import ctypes
 import dataclasses
+import json
 import subprocess
 from itertools import chain
 
@@ -23,6 +24,7 @@ from tfae.kernels.gpu.library import load_op
 from tfae.kernels.gpu.plan import Device, NoPlan, Settings, plan_launch
 from tfae.model import Autoencoder
 from tfae.spec import ACTIVATIONS, Stack
+from tfae.train import main as train
 
 H200 = Device(multiprocessors=132, shared_bytes=232448)
 SMALL = Device(multiprocessors=5, shared_bytes=32 << 10)  # batches in chunks, weights off chip
@@ -210,6 +212,23 @@ def test_the_arguments_are_laid_out_as_in_c():
 def test_an_engine_refuses_what_no_gpu_would_take(layers, precision, reason):
     with pytest.raises(NotTaken, match=reason):
         GpuEngine.check(Stack.mirrored(784, layers), precision)
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ((), "no float32 products"),
+        (("--precision", "mixed_bfloat16", "--layers", "8,4"), "one hidden layer"),
+        (("--precision", "mixed_bfloat16"), "has not been measured"),
+    ],
+)
+def test_a_run_says_why_xla_takes_it_on_a_gpu(rows_file, tmp_path, monkeypatch, flags, reason):
+    monkeypatch.setattr("tfae.engines.visible_gpus", lambda: ["a GPU"])
+    options = ["--epochs", "1", "--quiet", "--workdir", f"{tmp_path}/run", *flags]
+    assert train(["--dataset", str(rows_file), *options]) == 0
+    engine = json.loads((tmp_path / "run" / "run.json").read_text())["engine"]
+    assert engine["name"] == "xla"
+    assert reason in engine["reason"]
 
 
 @pytest.mark.skipif(not visible_gpus(), reason="there is no GPU")

@@ -14,8 +14,9 @@ import tfae
 def describe_environment():
     """The machine, device and versions as a dictionary that JSON can hold.
 
-    On a GPU also whether float32 products round their inputs to TF32.
+    On a GPU also whether float32 products round their inputs to TF32; and `XLA_FLAGS`, if any.
     """
+    xla_flags = os.environ.get("XLA_FLAGS")
     tf32 = {"tf32": tf.config.experimental.tensor_float_32_execution_enabled()}
     return {
         "cpu": _cpu_name(),
@@ -23,6 +24,7 @@ def describe_environment():
         "memory_gb": round(_memory_bytes() / 1e9, 1),
         "device": device_name(),
         **(tf32 if visible_gpus() else {}),
+        **({"xla_flags": xla_flags} if xla_flags else {}),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "tfae": tfae.__version__,

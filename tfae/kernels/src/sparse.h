@@ -1,4 +1,5 @@
-// The first layer, where most of its inputs are zero: only those that are not are walked through.
+// The first layer, where most of its inputs are zero: in float32 only those that are not are walked
+// through. (In bfloat16, see sparse_bfloat16.h.)
 #pragma once
 
 #include <algorithm>

@@ -59,7 +59,7 @@ class SparseLayer<T, BFloat16> {
   void FindKept(const T* rows, int count) {
     uint8_t* const not_zero = not_zero_;
     const int features = row_stride_;
-    const size_t whole = not_zero_.size() / 64 * 64;
+    const size_t whole = not_zero_.size() / 64 * 64;  // as it is; so that the compiler sees it
     std::fill_n(not_zero, whole, 0);
     for (int r = 0; r < count; ++r) {
       const T* row = rows + static_cast<size_t>(r) * features;
