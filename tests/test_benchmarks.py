@@ -10,6 +10,7 @@ from pathlib import Path
 import broken_engines
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from benchmarks import harness, parity, scaling, throughput, time_to_loss
 from benchmarks.contestants import ENTRIES, Entry, Epoch
@@ -67,6 +68,7 @@ def test_parity_lets_a_right_engine_pass(images, tmp_path, capsys):
     assert names == [f"{pair}, adadelta" for pair in pairs]
     assert ["fused, mixed_float16" in line for line in document["absent"]] == [True]
     assert all(result["passed"] for result in document["results"])
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
     assert document["results"][0]["yardstick"] < parity.LOSS_RTOL
     assert document["results"][0]["yardstick_weight_difference"] > 0
     assert document["command"].startswith("python -m benchmarks.parity --epochs 2")
