@@ -102,7 +102,9 @@ def _problems(quick):
     yield "a wide layer", Problem(784, 256, 1024, _bytes(1024, 784), optimizer="sgd"), STEP_RTOL
     rows = _bytes(512, 1000).astype("f") / 255
     yield "float32 rows", Problem(1000, 64, 512, rows, optimizer="sgd", clip_norm=1e-3), STEP_RTOL
-    yield "weights off chip", Problem(9000, 256, 64, _bytes(64, 9000), optimizer="sgd"), STEP_RTOL
+    for name, features in (("weights off chip", 9000), ("several slices a block", 40_000)):
+        rows = _bytes(64, features)
+        yield name, Problem(features, 256, 64, rows, optimizer="sgd"), STEP_RTOL
 
 
 def check(cupy, module, device, quick=False):
@@ -126,7 +128,7 @@ def check(cupy, module, device, quick=False):
         print(
             f"{'right' if right else 'WRONG'}  {name}: {worst} off by {errors[worst]:.1e} "
             f"(allowed {rtol:.0e}), {'the same' if same else 'NOT THE SAME'} twice; "
-            f"{plan.blocks} blocks of {plan.slice}, {plan.shared_bytes >> 10} KiB"
+            f"{plan.blocks} blocks of {plan.slices} x {plan.slice}, {plan.shared_bytes >> 10} KiB"
             f"{', off chip' if plan.spills else ''}"
         )
         error = float(errors[worst])

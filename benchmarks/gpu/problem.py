@@ -94,7 +94,7 @@ class Problem:
         return plan_launch(self.features, self.hidden, self.batch, device)
 
     def launch(self, plan, memory, run):
-        """Run an epoch; return the mean loss, the tensors after it and the loss scale.
+        """Run an epoch; return the mean loss, the tensors and what `reference` has third.
 
         Args:
             plan: The `Plan`.
@@ -109,14 +109,16 @@ class Problem:
         }
         scratch["arrived"] = memory.put(np.zeros(1, np.uint32))
         scratch["losses"] = memory.put(np.full(plan.blocks, np.nan))
-        scale = np.zeros(3, np.int32)
-        scale[:1].view("f")[0] = self.loss_scale
-        scale[1] = self.good_steps
+        scale = {
+            "loss_scale": memory.put(np.array([self.loss_scale], np.float32)),
+            "good_steps": memory.put(np.array([self.good_steps], np.int64)),
+            "skipped_steps": memory.put(np.array([0], np.int64)),
+        }
         given = {
             "rows": memory.put(self.rows),
             "order": memory.put(self.order),
             "rates": memory.put(self.rates),
-            "loss_scale": memory.put(scale),
+            **scale,
         }
         if self.center is not None:
             given |= {"center": memory.put(self.center), "width": memory.put(self.width)}
@@ -133,6 +135,7 @@ class Problem:
             optimizer=OPTIMIZERS.index(self.optimizer),
             slots=SLOTS[self.optimizer],
             slice=plan.slice,
+            slices=plan.slices,
             padded_hidden=plan.padded_hidden,
             chunk=plan.chunk,
             constants=(ctypes.c_float * 3)(*CONSTANTS[self.optimizer]),
@@ -149,7 +152,7 @@ class Problem:
         run(self.kernel, settings)
         loss = memory.get(scratch["losses"]).sum() / self.rows.size
         after = [[memory.get(tensor) for tensor in kind] for kind in tensors]
-        return loss, after, memory.get(given["loss_scale"])
+        return loss, after, tuple(memory.get(value).item() for value in scale.values())
 
     def reference(self):
         """What `launch` is to return, in float64.

@@ -28,7 +28,8 @@ class GpuEngine(XlaEngine):
         super().__init__(*args, **kwargs)
         self._kernels = kernels
         self._plan = _plan(self.model.stack, self._batch_size, kernels.device)
-        self.facts = {"blocks": self._plan.blocks, "rows_on_chip": self._plan.chunk}
+        plan = self._plan
+        self.facts = {"blocks": plan.blocks, "slices": plan.slices, "rows_on_chip": plan.chunk}
 
     @classmethod
     def kernels_for(cls, stack, precision, batch_size, named, say):
@@ -78,7 +79,9 @@ class GpuEngine(XlaEngine):
             width=model.scaling.width if scaled else [],
             rates=effective,
             decays=rates * self._weight_decay if self._weight_decay else [],
-            loss_scale=_packed(state.loss_scale),
+            loss_scale=state.loss_scale.value,
+            good_steps=state.loss_scale.good_steps,
+            skipped_steps=state.loss_scale.skipped_steps,
             params=state.params,
             slots=by_kind(state.slots),
             compute=self.precision.compute_dtype.name,
@@ -92,13 +95,14 @@ class GpuEngine(XlaEngine):
             cubin=str(self._kernels.cubin),
             blocks=plan.blocks,
             slice=plan.slice,
+            slices=plan.slices,
             padded_hidden=plan.padded_hidden,
             chunk=plan.chunk,
             shared_bytes=plan.shared_bytes,
             offsets=list(plan.offsets.values()),
             spilled_bytes=plan.scratch["spilled"],
         )
-        scale = _unpacked(done.new_loss_scale)
+        scale = LossScale(done.new_loss_scale, done.new_good_steps, done.new_skipped_steps)
         skipped = scale.skipped_steps - state.loss_scale.skipped_steps
         values = order.shape[0] * rows.shape[1]
         after = state._replace(
@@ -115,14 +119,3 @@ def _plan(stack, batch_size, device):
         return plan_launch(*stack.widths[:2], batch_size, device)
     except NoPlan as error:
         raise NotTaken(f"the GPU's fused kernel does not take it: {error}") from None
-
-
-def _packed(scale):
-    """A `LossScale` as the kernel has it: [3] int32, the first one a float's bits."""
-    counts = (tf.cast(count, tf.int32) for count in (scale.good_steps, scale.skipped_steps))
-    return tf.stack([tf.bitcast(scale.value, tf.int32), *counts])
-
-
-def _unpacked(numbers):
-    value, *counts = tf.unstack(numbers)
-    return LossScale(tf.bitcast(value, tf.float32), *(tf.cast(count, tf.int64) for count in counts))

@@ -7,8 +7,10 @@ THREADS = 256  # a block; as src/block.h has it
 OPTIMIZERS = ("adadelta", "adam", "momentum", "sgd")  # as src/functions.h numbers them
 LARGEST_HIDDEN = 256
 LARGEST_BATCH = 4096
-LARGEST_SCRATCH = 1 << 30  # bytes
-SMALLEST_CHUNK = 64  # rows that are worth the weights' place on chip
+LARGEST_KERNEL = 2**31 - 1  # weights, which the kernel counts in 32 bits
+# Rows. Each chunk reads and writes the gradients of all weights, which are off chip where chunks
+# have to be small: weights or features make room for these rows first.
+SMALLEST_CHUNK = 64
 
 _TILE = 16  # rows and columns of the products' tiles
 _SKEW = 8
@@ -35,7 +37,7 @@ class Settings(ctypes.Structure):
         squares: Scratch, [G] float32.
         losses: Result, [G] float64, each block's part of the sum of the losses.
         arrived: One uint32, which must be 0.
-        loss_scale: float32 value, int32 good steps and skipped steps, changed in place.
+        loss_scale, good_steps, skipped_steps: float32, int64, int64, changed in place.
     """
 
     _fields_ = (
@@ -45,7 +47,7 @@ class Settings(ctypes.Structure):
             (name, ctypes.c_void_p)
             for name in (
                 *("rates", "decays", "partials", "before", "exchanged", "spilled", "squares"),
-                *("losses", "arrived", "loss_scale"),
+                *("losses", "arrived", "loss_scale", "good_steps", "skipped_steps"),
             )
         ],
         *[
@@ -53,7 +55,7 @@ class Settings(ctypes.Structure):
             for name in (
                 *("row_count", "features", "hidden", "batch"),
                 *("activation", "output_activation", "loss", "optimizer", "slots"),
-                *("slice", "padded_hidden", "chunk"),
+                *("slice", "slices", "padded_hidden", "chunk"),
                 *("at_raw", "at_inputs", "at_encoder", "at_decoder"),
                 *("at_exchanged", "at_slopes", "at_sums", "at_own"),
             )
@@ -82,7 +84,8 @@ class Plan:
 
     Attributes:
         blocks: G, one a multiprocessor at most: all have to run at once.
-        slice: Features a block.
+        slice: Features that a block has on chip at a time.
+        slices: How many of these a block goes through.
         padded_hidden: P, hidden units in whole tiles.
         chunk: Rows of a batch whose activations fit in shared memory.
         shared_bytes: Shared memory a block.
@@ -92,6 +95,7 @@ class Plan:
 
     blocks: int
     slice: int
+    slices: int
     padded_hidden: int
     chunk: int
     shared_bytes: int
@@ -124,27 +128,36 @@ def plan_launch(features, hidden, batch, device):
         raise NoPlan(f"a hidden layer of {hidden} units is more than {LARGEST_HIDDEN}")
     if batch > LARGEST_BATCH:
         raise NoPlan(f"a batch of {batch} rows is more than {LARGEST_BATCH}")
-    padded = _in_tiles(hidden)
-    slice_ = _TILE * _ceil(_ceil(features, _TILE), device.multiprocessors)
-    blocks = _ceil(features, slice_)
-    whole = _in_tiles(batch)
-    for resident in (True, False):
-        smallest = min(whole, SMALLEST_CHUNK if resident else _TILE)
-        for chunk in range(whole, smallest - 1, -_TILE):
-            buffers = _buffers(slice_, padded, chunk, chunk == whole, resident)
-            shared_bytes = sum(buffers.values())
-            if shared_bytes <= device.shared_bytes:
-                scratch = _scratch(blocks, slice_, padded, batch, resident)
-                if sum(scratch.values()) > LARGEST_SCRATCH:
-                    raise NoPlan(f"its {blocks} blocks would need over 1 GiB to exchange sums")
-                offsets = dict(zip(buffers, _running_sums(buffers.values()), strict=True))
-                return Plan(blocks, slice_, padded, chunk, shared_bytes, offsets, scratch)
-    raise NoPlan(f"{slice_} features a block do not fit in {device.shared_bytes} bytes on chip")
+    if features * hidden > LARGEST_KERNEL:
+        raise NoPlan(f"kernels of {features} x {hidden} weights are more than {LARGEST_KERNEL}")
+    tiles = _ceil(features, _TILE)
+    # Best are weights that stay on chip, next those of one slice a block that do not, then several.
+    for slices in range(1, _ceil(tiles, device.multiprocessors) + 1):
+        slice_ = _TILE * _ceil(tiles, device.multiprocessors * slices)
+        for resident in (True, False) if slices == 1 else (False,):
+            if plan := _fitting(features, hidden, batch, slice_, slices, resident, device):
+                return plan
+    raise NoPlan(f"not even {slice_} features a block fit in {device.shared_bytes} bytes on chip")
 
 
-def _buffers(slice_, padded, chunk, is_whole, resident):
+def _fitting(features, hidden, batch, slice_, slices, resident, device):
+    """The `Plan` with as many rows on chip as there is room for; None where there is too little."""
+    padded, whole = _in_tiles(hidden), _in_tiles(batch)
+    for chunk in range(whole, min(whole, SMALLEST_CHUNK) - 1, -_TILE):
+        # The next batch's inputs come early where there is room for both.
+        copies = 2 if chunk == whole and slices == 1 else 1
+        buffers = _buffers(slice_, padded, chunk, copies, resident)
+        shared_bytes = sum(buffers.values())
+        if shared_bytes <= device.shared_bytes:
+            blocks = _ceil(features, slice_ * slices)
+            offsets = dict(zip(buffers, _running_sums(buffers.values()), strict=True))
+            scratch = _scratch(blocks, slice_, slices, padded, batch, resident)
+            return Plan(blocks, slice_, slices, padded, chunk, shared_bytes, offsets, scratch)
+    return None
+
+
+def _buffers(slice_, padded, chunk, copies, resident):
     """Bytes of each buffer in shared memory, all multiples of 16."""
-    copies = 2 if is_whole else 1  # the next batch's inputs come early where there is room
     row_tiles = chunk // _TILE
     return {
         "at_raw": copies * chunk * slice_ * 4,
@@ -154,22 +167,22 @@ def _buffers(slice_, padded, chunk, is_whole, resident):
         "at_exchanged": chunk * (padded + _SKEW) * 2,
         "at_slopes": chunk * (slice_ + _SKEW) * 2,
         "at_sums": max(_PART_SUMS, row_tiles * max(slice_, padded) * 4),
-        "at_own": _own_bytes(slice_, padded) if resident else 0,
+        "at_own": _own_bytes(slice_, 1, padded) if resident else 0,
     }
 
 
-def _own_bytes(slice_, padded):
+def _own_bytes(slice_, slices, padded):
     """A block's weights, two slots and gradients."""
-    return 4 * 4 * (2 * slice_ * padded + slice_ + padded)
+    return 4 * 4 * (slices * (2 * slice_ * padded + slice_) + padded)
 
 
-def _scratch(blocks, slice_, padded, batch, resident):
+def _scratch(blocks, slice_, slices, padded, batch, resident):
     exchanged = 4 * batch * padded
     return {
         "partials": blocks * exchanged,
         "before": exchanged,
         "exchanged": exchanged,
-        "spilled": 0 if resident else blocks * _own_bytes(slice_, padded),
+        "spilled": 0 if resident else blocks * _own_bytes(slice_, slices, padded),
         "squares": 4 * blocks,
         "losses": 8 * blocks,
         "arrived": 4,

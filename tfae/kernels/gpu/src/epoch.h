@@ -1,11 +1,14 @@
 // Whole epochs of an autoencoder with one hidden layer, in one launch.
 //
 // Each block keeps the weights of a slice of pixels, its rows of the encoder and its columns of the
-// decoder, with their slots, from the first step to the last. Decoder, loss, both kernels' gradients
-// and their update are its own; only the hidden pre-activations and their slopes are sums over all
-// pixels: every block writes its part of them, and adds a share of all blocks' parts, always in the
-// same order, which it hands to all. So a step is four meetings of the blocks, five where the loss is
-// scaled or gradients are clipped, and results are reproducible to the bit.
+// decoder, with their slots, from the first step to the last. Decoder, loss, both kernels'
+// gradients and their update are its own; only the hidden pre-activations and their slopes are sums
+// over all pixels: every block writes its part of them, and adds a share of all blocks' parts,
+// always in the same order, which it hands to all. So a step is four meetings of the blocks, five
+// where the loss is scaled or gradients are clipped, and results are reproducible to the bit.
+//
+// Where there are more pixels than the blocks have room for on chip, a block has several slices,
+// keeps their weights in the device's memory, and goes through them one after the other.
 #pragma once
 
 #include "functions.h"
@@ -21,7 +24,7 @@ constexpr int kGrowthSteps = 2000;  // good steps before the loss scale is doubl
 
 struct LossScale {
   float value;
-  int32_t good_steps, skipped_steps;
+  int64_t good_steps, skipped_steps;
 };
 
 // What a launch is given; tfae/kernels/gpu/plan.py has the same fields in the same order, and says
@@ -41,16 +44,18 @@ struct Settings {
   float* squares;
   double* losses;
   unsigned* arrived;
-  LossScale* loss_scale;
+  float* loss_scale;
+  int64_t* good_steps;
+  int64_t* skipped_steps;
   int32_t row_count, features, hidden, batch;
   int32_t activation, output_activation, loss, optimizer, slots;
-  int32_t slice, padded_hidden, chunk;
+  int32_t slice, slices, padded_hidden, chunk;
   int32_t at_raw, at_inputs, at_encoder, at_decoder, at_exchanged, at_slopes, at_sums, at_own;
   float constants[3];
   float clip_norm;
 };
 
-static_assert(sizeof(Settings) == 26 * sizeof(void*) + 24 * 4, "as in plan.py");
+static_assert(sizeof(Settings) == 28 * sizeof(void*) + 26 * 4, "as in plan.py");
 
 TFAE_DEVICE float ValueOf(const Settings& s, const uint8_t* row, int f) {
   return row[f] / 255.0f;
@@ -63,25 +68,26 @@ template <typename Half, typename T>
 class Epoch {
  public:
   TFAE_DEVICE Epoch(Block& block, const Settings& settings)
-      : block_(block), s_(settings), first_(block.index * settings.slice),
-        pixels_(Least(settings.slice, settings.features - first_)),
-        encoder_(At<uint16_t>(s_.at_encoder)), decoder_(At<uint16_t>(s_.at_decoder)),
-        exchanged_(At<uint16_t>(s_.at_exchanged)), slopes_(At<uint16_t>(s_.at_slopes)),
-        sums_(At<float>(s_.at_sums)),
+      : block_(block), s_(settings), encoder_(At<uint16_t>(s_.at_encoder)),
+        decoder_(At<uint16_t>(s_.at_decoder)), exchanged_(At<uint16_t>(s_.at_exchanged)),
+        slopes_(At<uint16_t>(s_.at_slopes)), sums_(At<float>(s_.at_sums)),
         own_(s_.spilled ? s_.spilled + static_cast<size_t>(block.index) * (kKinds + 1) * Size()
-                        : At<float>(s_.at_own)) {}
+                        : At<float>(s_.at_own)) {
+    Enter(0);
+  }
 
   TFAE_DEVICE void Run() {
-    LossScale scale = Half::kScalesLoss ? *s_.loss_scale : LossScale{1.0f, 0, 0};
+    LossScale scale = {1.0f, 0, 0};
+    if (Half::kScalesLoss) scale = {*s_.loss_scale, *s_.good_steps, *s_.skipped_steps};
     Exchange(true);
-    Round();
+    if (!InSlices()) Round();
     double loss = 0;
     int updates = 0;
     for (int start = 0, step = 0; start < s_.row_count; start += s_.batch, ++step) {
       count_ = Least(s_.batch, s_.row_count - start);
       order_ = s_.order + start;
-      buffer_ = InChunks() ? 0 : step % 2;
-      if (step == 0 || InChunks()) Load(0);
+      buffer_ = Reloads() ? 0 : step % 2;
+      if (step == 0 && !Reloads()) Load(0);
       const float upstream = scale.value / (static_cast<float>(count_) * s_.features);
       Encode();
       block_.Meet();
@@ -108,7 +114,11 @@ class Epoch {
     }
     Exchange(false);
     WriteLoss(loss);
-    if (Half::kScalesLoss && block_.index == 0 && block_.IsFirstThread()) *s_.loss_scale = scale;
+    if (Half::kScalesLoss && block_.index == 0 && block_.IsFirstThread()) {
+      *s_.loss_scale = scale.value;
+      *s_.good_steps = scale.good_steps;
+      *s_.skipped_steps = scale.skipped_steps;
+    }
   }
 
  private:
@@ -126,12 +136,15 @@ class Epoch {
   }
   TFAE_DEVICE Activation HiddenActivation() const { return static_cast<Activation>(s_.activation); }
 
-  // A block's parameters: encoder [slice, hidden], decoder [hidden, slice], the pixels' biases and
-  // all of the hidden ones, which every block keeps alike. `own_` has their values, both slots and
-  // gradients, one after the other.
+  // A block's parameters: of each slice the encoder [slice, hidden], the decoder [hidden, slice]
+  // and the pixels' biases, and all of the hidden ones, which every block keeps alike. `own_` has
+  // their values, both slots and gradients, one after the other.
   TFAE_DEVICE int KernelSize() const { return s_.slice * s_.padded_hidden; }
-  TFAE_DEVICE int OutputBias() const { return 2 * KernelSize(); }
-  TFAE_DEVICE int HiddenBias() const { return OutputBias() + s_.slice; }
+  TFAE_DEVICE int SliceSize() const { return 2 * KernelSize() + s_.slice; }
+  TFAE_DEVICE int Encoder() const { return number_ * SliceSize(); }
+  TFAE_DEVICE int Decoder() const { return Encoder() + KernelSize(); }
+  TFAE_DEVICE int OutputBias() const { return Decoder() + KernelSize(); }
+  TFAE_DEVICE int HiddenBias() const { return s_.slices * SliceSize(); }
   TFAE_DEVICE int Size() const { return HiddenBias() + s_.padded_hidden; }
   TFAE_DEVICE float* Gradients() const { return own_ + kKinds * Size(); }
 
@@ -146,22 +159,40 @@ class Epoch {
     return At<uint16_t>(s_.at_inputs) + buffer_ * s_.chunk * SliceStride();
   }
 
+  // Goes to a slice of the block's.
+  TFAE_DEVICE void Enter(int number) {
+    number_ = number;
+    first_ = (block_.index * s_.slices + number) * s_.slice;
+    pixels_ = Least(s_.slice, s_.features - first_);  // of a last block's none, or less
+  }
+  // Calls f() in each slice.
+  template <typename F>
+  TFAE_DEVICE void ForEachSlice(F f) {
+    for (int number = 0; number < s_.slices; ++number) {
+      Enter(number);
+      f();
+    }
+  }
+
   // Calls f(parameter, its tensor, where it is in that) for each that is not padding.
   template <typename F>
-  TFAE_DEVICE void ForEachParameter(F f) const {
-    block_.ForEach(Size(), [&](int i) {
-      const int hidden = s_.hidden, slice = s_.slice;
-      if (i < KernelSize()) {
-        const int pixel = i / s_.padded_hidden, unit = i % s_.padded_hidden;
-        if (pixel < pixels_ && unit < hidden) f(i, 0, (first_ + pixel) * hidden + unit);
-      } else if (i < OutputBias()) {
-        const int unit = (i - KernelSize()) / slice, pixel = (i - KernelSize()) % slice;
-        if (pixel < pixels_ && unit < hidden) f(i, 2, unit * s_.features + first_ + pixel);
-      } else if (i < HiddenBias()) {
-        if (i - OutputBias() < pixels_) f(i, 3, first_ + i - OutputBias());
-      } else if (i - HiddenBias() < hidden) {
-        f(i, 1, i - HiddenBias());
-      }
+  TFAE_DEVICE void ForEachParameter(F f) {
+    ForEachSlice([&] {
+      const int begin = Encoder(), end = number_ + 1 < s_.slices ? begin + SliceSize() : Size();
+      block_.ForEach(end - begin, [&](int j) {
+        const int i = begin + j, hidden = s_.hidden, slice = s_.slice;
+        if (i < Decoder()) {
+          const int pixel = j / s_.padded_hidden, unit = j % s_.padded_hidden;
+          if (pixel < pixels_ && unit < hidden) f(i, 0, (first_ + pixel) * hidden + unit);
+        } else if (i < OutputBias()) {
+          const int unit = (i - Decoder()) / slice, pixel = (i - Decoder()) % slice;
+          if (pixel < pixels_ && unit < hidden) f(i, 2, unit * s_.features + first_ + pixel);
+        } else if (j < SliceSize()) {
+          if (i - OutputBias() < pixels_) f(i, 3, first_ + i - OutputBias());
+        } else if (i - HiddenBias() < hidden) {
+          f(i, 1, i - HiddenBias());
+        }
+      });
     });
   }
 
@@ -185,18 +216,20 @@ class Epoch {
     block_.Sync();
   }
 
-  // Rounds the kernels for the products.
+  // Rounds the slice's kernels for the products.
   TFAE_DEVICE void Round() {
     block_.ForEach(KernelSize(), [&](int i) {
       encoder_[i / s_.padded_hidden * EncoderStride() + i % s_.padded_hidden] =
-          Half::Round(own_[i]);
-      decoder_[i / s_.slice * SliceStride() + i % s_.slice] = Half::Round(own_[KernelSize() + i]);
+          Half::Round(own_[Encoder() + i]);
+      decoder_[i / s_.slice * SliceStride() + i % s_.slice] = Half::Round(own_[Decoder() + i]);
     });
     block_.Sync();
   }
 
   // Whether a batch is too large for the shared memory, and is gone through three times in parts.
   TFAE_DEVICE bool InChunks() const { return s_.batch > s_.chunk; }
+  TFAE_DEVICE bool InSlices() const { return s_.slices > 1; }
+  TFAE_DEVICE bool Reloads() const { return InChunks() || InSlices(); }
   TFAE_DEVICE int Rows(int chunk) const { return Least(s_.chunk, count_ - chunk); }
   TFAE_DEVICE static int Padded(int rows) { return (rows + kTileRows - 1) / kTileRows * kTileRows; }
 
@@ -219,7 +252,7 @@ class Epoch {
 
   // The inputs of the batch that begins at row `start`, to the other buffer.
   TFAE_DEVICE void LoadAhead(int start) {
-    if (InChunks() || start >= s_.row_count) return;
+    if (Reloads() || start >= s_.row_count) return;
     const int count = count_;
     count_ = Least(s_.batch, s_.row_count - start);
     order_ = s_.order + start;
@@ -229,8 +262,8 @@ class Epoch {
     count_ = count;
   }
 
-  // Rounds what the blocks handed to each other of the rows from `chunk` on, and puts the sums of the
-  // columns of 16 rows each to sums_.
+  // Rounds what the blocks handed to each other of the rows from `chunk` on, and puts the sums of
+  // the columns of 16 rows each to sums_.
   TFAE_DEVICE void LoadExchanged(int chunk) {
     const int rows = Rows(chunk), quads = s_.padded_hidden / 4;
     block_.ForEach(Padded(rows) / kTileRows * quads, [&](int i) {
@@ -258,14 +291,15 @@ class Epoch {
     });
   }
 
-  // Writes a tile of this block's part of a sum over all pixels.
+  // Writes a tile of this block's part of a sum over all pixels, which its first slice begins.
   TFAE_DEVICE void WritePartial(Tile& tile, int row, int unit) {
     float* to = s_.partials +
                 (static_cast<size_t>(block_.index) * s_.batch + row) * s_.padded_hidden + unit;
     tile.ForEachPair([&](int i, int j, float first, float second) {
       if (row + i >= count_) return;
-      to[i * s_.padded_hidden + j] = first;
-      to[i * s_.padded_hidden + j + 1] = second;
+      float* at = to + i * s_.padded_hidden + j;
+      at[0] = (number_ ? at[0] : 0.0f) + first;
+      at[1] = (number_ ? at[1] : 0.0f) + second;
     });
   }
 
@@ -278,20 +312,23 @@ class Epoch {
     });
   }
 
-  // This slice's part of the hidden pre-activations.
+  // This block's part of the hidden pre-activations.
   TFAE_DEVICE void Encode() {
-    for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
-      if (chunk) Load(chunk);
-      const int columns = s_.padded_hidden / kTileColumns;
-      block_.ForEachByWarp(Padded(Rows(chunk)) / kTileRows * columns, [&](int i) {
-        const int row = i / columns * kTileRows, unit = i % columns * kTileColumns;
-        Tile tile;
-        MultiplyAdd<Half>(tile, Straight(Inputs(), SliceStride()).From(row, 0),
-                          Straight(encoder_, EncoderStride()).From(0, unit), s_.slice);
-        WritePartial(tile, chunk + row, unit);
-      });
-      block_.Sync();
-    }
+    ForEachSlice([&] {
+      if (InSlices()) Round();
+      for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
+        if (Reloads()) Load(chunk);
+        const int columns = s_.padded_hidden / kTileColumns;
+        block_.ForEachByWarp(Padded(Rows(chunk)) / kTileRows * columns, [&](int i) {
+          const int row = i / columns * kTileRows, unit = i % columns * kTileColumns;
+          Tile tile;
+          MultiplyAdd<Half>(tile, Straight(Inputs(), SliceStride()).From(row, 0),
+                            Straight(encoder_, EncoderStride()).From(0, unit), s_.slice);
+          WritePartial(tile, chunk + row, unit);
+        });
+        block_.Sync();
+      }
+    });
   }
 
   // Adds all blocks' parts of this block's share of [rows, hidden], and hands f(row, unit, sum) to
@@ -328,49 +365,56 @@ class Epoch {
     }
   }
 
-  // The outputs, their loss, the decoder's gradient, and this slice's part of the hidden slopes.
+  // The outputs, their loss, the decoder's gradient, and this block's part of the hidden slopes.
   // Returns this thread's part of the sum of the loss.
   TFAE_DEVICE double Decode(float upstream) {
     float loss = 0;
-    for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
-      if (InChunks()) Load(chunk);
-      LoadExchanged(chunk);
-      const int rows = Rows(chunk), row_tiles = Padded(rows) / kTileRows;
-      const int pixel_tiles = s_.slice / kTileColumns, unit_tiles = s_.padded_hidden / kTileColumns;
-      block_.ForEachByWarp(row_tiles * pixel_tiles, [&](int i) {
-        const int row = i / pixel_tiles * kTileRows, pixel = i % pixel_tiles * kTileColumns;
-        Tile tile;
-        MultiplyAdd<Half>(tile, Straight(exchanged_, EncoderStride()).From(row, 0),
-                          Straight(decoder_, SliceStride()).From(0, pixel), s_.padded_hidden);
-        tile.ForEachPair([&](int r, int c, float& first, float& second) {
-          first = SlopeAt(row + r, pixel + c, rows, first, upstream, loss);
-          second = SlopeAt(row + r, pixel + c + 1, rows, second, upstream, loss);
-        });
-        tile.ForEachColumnSum([&](int c, float sum) {
-          sums_[row / kTileRows * s_.slice + pixel + c] = sum;
-        });
-      });
-      block_.Sync();
-      AddBiasGradient(chunk, s_.slice, OutputBias());
-      const int kernel_tiles = s_.padded_hidden / kTileRows * pixel_tiles;
-      block_.ForEachByWarp(kernel_tiles + row_tiles * unit_tiles, [&](int i) {
-        Tile tile;
-        if (i < kernel_tiles) {
-          const int unit = i / pixel_tiles * kTileRows, pixel = i % pixel_tiles * kTileColumns;
-          MultiplyAdd<Half>(tile, Transposed(exchanged_, EncoderStride()).From(unit, 0),
-                            Straight(slopes_, SliceStride()).From(0, pixel), Padded(rows));
-          AddGradient(tile, chunk, Gradients() + KernelSize() + unit * s_.slice + pixel, s_.slice);
-        } else {
-          const int j = i - kernel_tiles;
-          const int row = j / unit_tiles * kTileRows, unit = j % unit_tiles * kTileColumns;
-          MultiplyAdd<Half>(tile, Straight(slopes_, SliceStride()).From(row, 0),
-                            Transposed(decoder_, SliceStride()).From(0, unit), s_.slice);
-          WritePartial(tile, chunk + row, unit);
-        }
-      });
-      block_.Sync();
-    }
+    ForEachSlice([&] {
+      if (InSlices()) Round();
+      for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
+        if (Reloads()) Load(chunk);
+        LoadExchanged(chunk);
+        DecodeRows(chunk, upstream, loss);
+      }
+    });
     return loss;
+  }
+
+  TFAE_DEVICE void DecodeRows(int chunk, float upstream, float& loss) {
+    const int rows = Rows(chunk), row_tiles = Padded(rows) / kTileRows;
+    const int pixel_tiles = s_.slice / kTileColumns, unit_tiles = s_.padded_hidden / kTileColumns;
+    block_.ForEachByWarp(row_tiles * pixel_tiles, [&](int i) {
+      const int row = i / pixel_tiles * kTileRows, pixel = i % pixel_tiles * kTileColumns;
+      Tile tile;
+      MultiplyAdd<Half>(tile, Straight(exchanged_, EncoderStride()).From(row, 0),
+                        Straight(decoder_, SliceStride()).From(0, pixel), s_.padded_hidden);
+      tile.ForEachPair([&](int r, int c, float& first, float& second) {
+        first = SlopeAt(row + r, pixel + c, rows, first, upstream, loss);
+        second = SlopeAt(row + r, pixel + c + 1, rows, second, upstream, loss);
+      });
+      tile.ForEachColumnSum([&](int c, float sum) {
+        sums_[row / kTileRows * s_.slice + pixel + c] = sum;
+      });
+    });
+    block_.Sync();
+    AddBiasGradient(chunk, s_.slice, OutputBias());
+    const int kernel_tiles = s_.padded_hidden / kTileRows * pixel_tiles;
+    block_.ForEachByWarp(kernel_tiles + row_tiles * unit_tiles, [&](int i) {
+      Tile tile;
+      if (i < kernel_tiles) {
+        const int unit = i / pixel_tiles * kTileRows, pixel = i % pixel_tiles * kTileColumns;
+        MultiplyAdd<Half>(tile, Transposed(exchanged_, EncoderStride()).From(unit, 0),
+                          Straight(slopes_, SliceStride()).From(0, pixel), Padded(rows));
+        AddGradient(tile, chunk, Gradients() + Decoder() + unit * s_.slice + pixel, s_.slice);
+      } else {
+        const int j = i - kernel_tiles;
+        const int row = j / unit_tiles * kTileRows, unit = j % unit_tiles * kTileColumns;
+        MultiplyAdd<Half>(tile, Straight(slopes_, SliceStride()).From(row, 0),
+                          Transposed(decoder_, SliceStride()).From(0, unit), s_.slice);
+        WritePartial(tile, chunk + row, unit);
+      }
+    });
+    block_.Sync();
   }
 
   // The loss' slope by an output's pre-activation, whose product is `z`; it is put to slopes_, too.
@@ -389,21 +433,24 @@ class Epoch {
 
   // The encoder's gradient, and the hidden biases'.
   TFAE_DEVICE void EncoderGradient() {
-    for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
-      if (InChunks()) Load(chunk);
-      LoadExchanged(chunk);
-      AddBiasGradient(chunk, s_.padded_hidden, HiddenBias());
-      const int columns = s_.padded_hidden / kTileColumns;
-      block_.ForEachByWarp(s_.slice / kTileRows * columns, [&](int i) {
-        const int pixel = i / columns * kTileRows, unit = i % columns * kTileColumns;
-        Tile tile;
-        MultiplyAdd<Half>(tile, Transposed(Inputs(), SliceStride()).From(pixel, 0),
-                          Straight(exchanged_, EncoderStride()).From(0, unit),
-                          Padded(Rows(chunk)));
-        AddGradient(tile, chunk, Gradients() + pixel * s_.padded_hidden + unit, s_.padded_hidden);
-      });
-      block_.Sync();
-    }
+    ForEachSlice([&] {
+      for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
+        if (Reloads()) Load(chunk);
+        LoadExchanged(chunk);
+        if (number_ == 0) AddBiasGradient(chunk, s_.padded_hidden, HiddenBias());
+        const int columns = s_.padded_hidden / kTileColumns;
+        block_.ForEachByWarp(s_.slice / kTileRows * columns, [&](int i) {
+          const int pixel = i / columns * kTileRows, unit = i % columns * kTileColumns;
+          Tile tile;
+          MultiplyAdd<Half>(tile, Transposed(Inputs(), SliceStride()).From(pixel, 0),
+                            Straight(exchanged_, EncoderStride()).From(0, unit),
+                            Padded(Rows(chunk)));
+          AddGradient(tile, chunk, Gradients() + Encoder() + pixel * s_.padded_hidden + unit,
+                      s_.padded_hidden);
+        });
+        block_.Sync();
+      }
+    });
   }
 
   // What the gradients are to be multiplied by: they are of a scaled loss, and may be clipped. Also
@@ -445,7 +492,7 @@ class Epoch {
                              own_[Size() + i], own_[2 * Size() + i]);
     });
     block_.Sync();
-    Round();
+    if (!InSlices()) Round();
   }
 
   TFAE_DEVICE static void Adapt(LossScale& scale, bool finite) {
@@ -472,13 +519,13 @@ class Epoch {
 
   Block& block_;
   const Settings& s_;
-  const int first_, pixels_;  // of the slice: where it begins, and how many of its pixels there are
   uint16_t* const encoder_;   // rounded, [slice, hidden]
   uint16_t* const decoder_;   // rounded, [hidden, slice]
   uint16_t* const exchanged_;  // of a chunk, rounded: hidden activations, then their slopes
   uint16_t* const slopes_;     // of a chunk, rounded: the outputs'
   float* const sums_;          // for sums on the way
   float* const own_;
+  int number_, first_, pixels_;  // the slice: which, where it begins, how many pixels it has
   const int32_t* order_ = nullptr;  // of the batch
   int count_ = 0;                   // its rows
   int buffer_ = 0;

@@ -1,6 +1,6 @@
-// The same kernels on the processor, a thread for a block: the same arithmetic, slowly, but for what
-// only a block's threads together do, the layouts of tiles in registers among it.
-#include <memory>
+// The same kernels on the processor, a thread for a block: the same arithmetic, slowly, but for
+// what only a block's threads together do, the layouts of tiles in registers among it.
+#include <cstring>
 #include <vector>
 
 #include "epoch.h"
@@ -12,9 +12,10 @@ void Run(const tfae::gpu::Settings& settings, int blocks, int shared_bytes) {
   std::vector<std::thread> threads;
   for (int index = 0; index < blocks; ++index) {
     threads.emplace_back([&settings, index, blocks, shared_bytes] {
-      std::unique_ptr<tfae::gpu::Quad[]> memory(new tfae::gpu::Quad[shared_bytes / sizeof(tfae::gpu::Quad) + 1]);
-      tfae::gpu::Block block{index, blocks, reinterpret_cast<unsigned char*>(memory.get()),
-                        settings.arrived};
+      std::vector<tfae::gpu::Quad> memory(shared_bytes / sizeof(tfae::gpu::Quad));
+      auto* shared = reinterpret_cast<unsigned char*>(memory.data());
+      std::memset(shared, 0xff, shared_bytes);  // NaN: what is read before it was written shows
+      tfae::gpu::Block block{index, blocks, shared, settings.arrived};
       tfae::gpu::Epoch<Half, T>(block, settings).Run();
     });
   }

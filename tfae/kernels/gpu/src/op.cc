@@ -50,6 +50,7 @@ REGISTER_OP("TfaeGpuTrainEpoch")
     .Attr("cubin: string")  // its path
     .Attr("blocks: int >= 1")
     .Attr("slice: int >= 1")
+    .Attr("slices: int >= 1")
     .Attr("padded_hidden: int >= 1")
     .Attr("chunk: int >= 1")
     .Attr("shared_bytes: int >= 1")
@@ -61,17 +62,23 @@ REGISTER_OP("TfaeGpuTrainEpoch")
     .Input("width: float")
     .Input("rates: float")       // [steps]
     .Input("decays: float")      // [steps], or empty
-    .Input("loss_scale: int32")  // [3]: a float's bits, good steps, skipped steps
+    .Input("loss_scale: float")
+    .Input("good_steps: int64")
+    .Input("skipped_steps: int64")
     .Input("params: P * float")
     .Input("slots: S * float")
     .Output("new_params: P * float")
     .Output("new_slots: S * float")
-    .Output("new_loss_scale: int32")
+    .Output("new_loss_scale: float")
+    .Output("new_good_steps: int64")
+    .Output("new_skipped_steps: int64")
     .Output("losses: double")  // [blocks], each one's part of the sum
     .SetShapeFn([](InferenceContext* context) -> Status {
       for (const auto& [from, to] : {std::pair("params", "new_params"),
                                      std::pair("slots", "new_slots"),
-                                     std::pair("loss_scale", "new_loss_scale")}) {
+                                     std::pair("loss_scale", "new_loss_scale"),
+                                     std::pair("good_steps", "new_good_steps"),
+                                     std::pair("skipped_steps", "new_skipped_steps")}) {
         std::vector<ShapeHandle> shapes;
         TF_RETURN_IF_ERROR(context->input(from, &shapes));
         TF_RETURN_IF_ERROR(context->set_output(to, shapes));
@@ -144,7 +151,8 @@ class Driver {
     return Check(set_(*kernel, kMaxDynamicSharedBytes, shared_bytes), "cuFuncSetAttribute");
   }
 
-  Status Launch(void* kernel, int blocks, int shared_bytes, void* stream, const Settings& settings) {
+  Status Launch(void* kernel, int blocks, int shared_bytes, void* stream,
+                const Settings& settings) {
     void* arguments[] = {const_cast<Settings*>(&settings)};
     return Check(launch_(kernel, blocks, 1, 1, kThreads, 1, 1, shared_bytes, stream, arguments),
                  "cuLaunchCooperativeKernel");
@@ -201,6 +209,7 @@ class GpuTrainEpoch : public OpKernel {
     get("clip_norm", &settings_.clip_norm);
     get("batch_size", &settings_.batch);
     get("slice", &settings_.slice);
+    get("slices", &settings_.slices);
     get("padded_hidden", &settings_.padded_hidden);
     get("chunk", &settings_.chunk);
     get("offsets", &offsets);
@@ -230,12 +239,17 @@ class GpuTrainEpoch : public OpKernel {
     const Tensor &rows = context->input(0), &order = context->input(1);
     const Tensor &center = context->input(2), &width = context->input(3);
     const Tensor &rates = context->input(4), &decays = context->input(5);
-    const Tensor& loss_scale = context->input(6);
+    const Tensor &loss_scale = context->input(6), &good_steps = context->input(7);
+    const Tensor& skipped_steps = context->input(8);
     OpInputList params, slots;
     OP_REQUIRES_OK(context, context->input_list("params", &params));
     OP_REQUIRES_OK(context, context->input_list("slots", &slots));
-    OP_REQUIRES_OK(context, CheckShapes(rows, order, center, width, rates, decays, loss_scale, params,
-                                        slots));
+    OP_REQUIRES_OK(context,
+                   CheckShapes(rows, order, center, width, rates, decays, params, slots));
+    for (const Tensor* tensor : {&loss_scale, &good_steps, &skipped_steps}) {
+      OP_REQUIRES(context, tensor->NumElements() == 1,
+                  InvalidArgument("the loss scale and its counts must be scalars"));
+    }
     Settings settings = settings_;
     settings.rows = rows.data();
     settings.order = order.flat<int32_t>().data();
@@ -263,15 +277,21 @@ class GpuTrainEpoch : public OpKernel {
       const int number = is_slot ? i - kTensors : i;
       const Tensor& from = is_slot ? slots[number] : params[number];
       Tensor* to;
-      OP_REQUIRES_OK(context, (is_slot ? new_slots : new_params).allocate(number, from.shape(), &to));
+      OpOutputList& outputs = is_slot ? new_slots : new_params;
+      OP_REQUIRES_OK(context, outputs.allocate(number, from.shape(), &to));
       OP_REQUIRES_OK(context, driver.Copy(to->data(), from.data(), from.TotalBytes(), stream));
       settings.tensors[i / kTensors][i % kTensors] = to->flat<float>().data();
     }
-    Tensor *new_scale, *losses;
-    OP_REQUIRES_OK(context, context->allocate_output("new_loss_scale", loss_scale.shape(), &new_scale));
-    OP_REQUIRES_OK(context, driver.Copy(new_scale->data(), loss_scale.data(),
-                                        loss_scale.TotalBytes(), stream));
-    settings.loss_scale = static_cast<LossScale*>(new_scale->data());
+    const auto copied = [&](const char* name, const Tensor& from, auto** data) {
+      Tensor* to;
+      TF_RETURN_IF_ERROR(context->allocate_output(name, from.shape(), &to));
+      *data = static_cast<std::remove_pointer_t<decltype(data)>>(to->data());
+      return driver.Copy(to->data(), from.data(), from.TotalBytes(), stream);
+    };
+    OP_REQUIRES_OK(context, copied("new_loss_scale", loss_scale, &settings.loss_scale));
+    OP_REQUIRES_OK(context, copied("new_good_steps", good_steps, &settings.good_steps));
+    OP_REQUIRES_OK(context, copied("new_skipped_steps", skipped_steps, &settings.skipped_steps));
+    Tensor* losses;
     OP_REQUIRES_OK(context, context->allocate_output("losses", {blocks_}, &losses));
     settings.losses = losses->flat<double>().data();
 
@@ -306,15 +326,15 @@ class GpuTrainEpoch : public OpKernel {
 
   Status CheckShapes(const Tensor& rows, const Tensor& order, const Tensor& center,
                      const Tensor& width, const Tensor& rates, const Tensor& decays,
-                     const Tensor& loss_scale, const OpInputList& params,
-                     const OpInputList& slots) const {
+                     const OpInputList& params, const OpInputList& slots) const {
     if (params.size() != kTensors) return InvalidArgument("there must be 4 parameters");
     if (rows.dims() != 2 || order.dims() != 1 || params[0].dims() != 2) {
       return InvalidArgument("rows and kernels must be matrices, and order a vector");
     }
     const int64_t features = rows.dim_size(1), hidden = params[0].dim_size(1);
     const int64_t steps = (order.NumElements() + settings_.batch - 1) / settings_.batch;
-    const tensorflow::TensorShape shapes[] = {{features, hidden}, {hidden}, {hidden, features}, {features}};
+    const tensorflow::TensorShape shapes[] = {
+        {features, hidden}, {hidden}, {hidden, features}, {features}};
     for (int i = 0; i < kTensors + slots.size(); ++i) {
       const Tensor& tensor = i < kTensors ? params[i] : slots[i - kTensors];
       if (tensor.shape() != shapes[i % kTensors]) {
@@ -337,9 +357,8 @@ class GpuTrainEpoch : public OpKernel {
     if (rates.NumElements() != steps || (decays.NumElements() && decays.NumElements() != steps)) {
       return InvalidArgument("rates and decays must have a number a step, ", steps);
     }
-    if (loss_scale.NumElements() != 3) return InvalidArgument("loss_scale must have 3 numbers");
-    if (blocks_ * static_cast<int64_t>(settings_.slice) < features ||
-        hidden > settings_.padded_hidden) {
+    if (static_cast<int64_t>(blocks_) * settings_.slices * settings_.slice < features ||
+        hidden > settings_.padded_hidden || features * hidden > INT32_MAX) {
       return InvalidArgument("the plan is one of other sizes");
     }
     return tensorflow::OkStatus();

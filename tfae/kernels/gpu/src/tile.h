@@ -12,8 +12,8 @@ struct Tile {
 #ifdef __CUDACC__
   float values[4] = {};
 
-  // Calls f(row, column, a, b) for the elements (row, column) and (row, column + 1) that this thread
-  // holds.
+  // Calls f(row, column, a, b) for the elements (row, column) and (row, column + 1) that this
+  // thread holds.
   template <typename F>
   TFAE_DEVICE void ForEachPair(F f) {
     const int lane = threadIdx.x % kWarp, row = lane / 4, column = lane % 4 * 2;
