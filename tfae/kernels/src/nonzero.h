@@ -8,6 +8,30 @@ namespace tfae {
 // How far beyond the last position NonZero may write.
 constexpr int kNonZeroRoom = 64;
 
+#ifdef TFAE_AVX2
+// The positions of the bits of each byte, from the lowest on.
+struct BitPositions {
+  uint8_t of[256][8] = {};
+  constexpr BitPositions() {
+    for (int mask = 0; mask < 256; ++mask) {
+      for (int bit = 0, found = 0; bit < 8; ++bit) {
+        if (mask >> bit & 1) of[mask][found++] = bit;
+      }
+    }
+  }
+};
+
+// Writes where an 8-bit mask has bits, counted from `first` on, and returns how many. Writes eight
+// numbers at any rate.
+inline int StorePositions(int mask, int first, uint16_t* to) {
+  alignas(64) static constexpr BitPositions kPositions;
+  const __m128i bits = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kPositions.of[mask]));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
+                   _mm_add_epi16(_mm_cvtepu8_epi16(bits), _mm_set1_epi16(first)));
+  return __builtin_popcount(mask);
+}
+#endif
+
 // Writes the positions of `count` values, whole vectors, that are not zero, and returns how many.
 template <typename T>
 int NonZero(const T* values, int count, uint16_t* to) {
@@ -21,6 +45,12 @@ int NonZero(const T* values, int count, uint16_t* to) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + found),
                         _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(mask, here)));
     found += __builtin_popcount(mask);
+  }
+#elif defined(TFAE_AVX2)
+  for (int first = 0; first < count; first += kLanes) {
+    const auto vector = reinterpret_cast<__m256>(LoadNumbers(values + first));
+    const int mask = _mm256_movemask_ps(_mm256_cmp_ps(vector, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+    found += StorePositions(mask, first, to + found);
   }
 #else
   for (int i = 0; i < count; ++i) {
@@ -53,6 +83,20 @@ inline int NonZero(const uint8_t* values, int count, uint16_t* to) {
     store(to + found, _mm512_castsi512_si256(positions));
     if (here > 32) store(to + found + 32, _mm512_extracti64x4_epi64(positions, 1));
     found += here;
+  }
+  return found;
+}
+#elif defined(TFAE_AVX2)
+// Bytes, a vector's at a time.
+inline int NonZero(const uint8_t* values, int count, uint16_t* to) {
+  int found = 0;
+  for (int first = 0; first < count; first += 32) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + first));
+    unsigned mask = ~_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_setzero_si256()));
+    if (count - first < 32) mask &= (1u << (count - first)) - 1;
+    for (int part = 0; part < 32; part += 8) {
+      found += StorePositions(mask >> part & 0xff, first + part, to + found);
+    }
   }
   return found;
 }

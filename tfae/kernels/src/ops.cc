@@ -93,6 +93,8 @@ extern "C" const char* tfae_simd() {
   return "AVX-512 with bfloat16 products";
 #elif defined(TFAE_AVX512)
   return "AVX-512";
+#elif defined(TFAE_AVX2)
+  return "AVX2";
 #elif defined(__AVX__)
   return "AVX";
 #elif defined(__ARM_NEON)

@@ -21,6 +21,9 @@
 #if defined(__AVX512BF16__) && defined(__AVX512BW__)
 #define TFAE_BFLOAT16 1
 #endif
+#elif TFAE_LANES == 8 && defined(__AVX2__)
+#define TFAE_AVX2 1
+#include <immintrin.h>
 #endif
 
 namespace tfae {
@@ -56,6 +59,9 @@ inline Vec Max(Vec a, Vec b) {
 #ifdef TFAE_AVX512
   return reinterpret_cast<Vec>(
       _mm512_max_ps(reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(a)));
+#elif defined(TFAE_AVX2)
+  return reinterpret_cast<Vec>(
+      _mm256_max_ps(reinterpret_cast<__m256>(b), reinterpret_cast<__m256>(a)));
 #else
   return b > a ? b : a;
 #endif
@@ -65,6 +71,9 @@ inline Vec Min(Vec a, Vec b) {
 #ifdef TFAE_AVX512
   return reinterpret_cast<Vec>(
       _mm512_min_ps(reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(a)));
+#elif defined(TFAE_AVX2)
+  return reinterpret_cast<Vec>(
+      _mm256_min_ps(reinterpret_cast<__m256>(b), reinterpret_cast<__m256>(a)));
 #else
   return b < a ? b : a;
 #endif
@@ -81,6 +90,10 @@ inline Parts Split(Vec x) {
   // The instruction below rounds down by itself.
   return {x, reinterpret_cast<Vec>(
                  _mm512_reduce_ps(reinterpret_cast<__m512>(x), _MM_FROUND_TO_NEG_INF))};
+#elif defined(TFAE_AVX2)
+  x = Max(x, Broadcast(-126.0f));
+  const Vec whole = reinterpret_cast<Vec>(_mm256_floor_ps(reinterpret_cast<__m256>(x)));
+  return {whole, x - whole};
 #else
   x = Max(x, Broadcast(-126.0f));
   const Vec whole = (x - 0.5f + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23: its last bit counts ones
@@ -119,6 +132,8 @@ inline Vec InverseSqrt(Vec value) {
 #ifdef TFAE_AVX512
   const Vec guess = reinterpret_cast<Vec>(_mm512_rsqrt14_ps(reinterpret_cast<__m512>(value)));
   return guess * (1.5f - 0.5f * value * guess * guess);
+#elif defined(TFAE_AVX2)
+  return 1.0f / reinterpret_cast<Vec>(_mm256_sqrt_ps(reinterpret_cast<__m256>(value)));
 #else
   for (int lane = 0; lane < kLanes; ++lane) value[lane] = 1.0f / __builtin_sqrtf(value[lane]);
   return value;
@@ -128,6 +143,8 @@ inline Vec InverseSqrt(Vec value) {
 inline Vec Sqrt(Vec value) {
 #ifdef TFAE_AVX512
   return reinterpret_cast<Vec>(_mm512_sqrt_ps(reinterpret_cast<__m512>(value)));
+#elif defined(TFAE_AVX2)
+  return reinterpret_cast<Vec>(_mm256_sqrt_ps(reinterpret_cast<__m256>(value)));
 #else
   for (int lane = 0; lane < kLanes; ++lane) value[lane] = __builtin_sqrtf(value[lane]);
   return value;
@@ -139,6 +156,9 @@ inline Vec LoadBytes(const uint8_t* from) {
 #ifdef TFAE_AVX512
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   return reinterpret_cast<Vec>(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)));
+#elif defined(TFAE_AVX2)
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  return reinterpret_cast<Vec>(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)));
 #else
   float lanes[kLanes];
   for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = from[lane];

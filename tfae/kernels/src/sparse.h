@@ -83,12 +83,12 @@ class SparseLayer<T, Float32> {
         function(column, vectors);
       }
     };
-    take(std::integral_constant<int, kRegisters / 8>());
+    take(std::integral_constant<int, 4>());
     take(std::integral_constant<int, 2>());
     take(std::integral_constant<int, 1>());
   }
 
-  // V vectors of what a row gives; four sums each, since an addition waits for the one before it.
+  // V vectors of what a row gives; several sums each, since an addition waits for the one before.
   // The first time, the row's values are kept: the products leave time for that.
   template <int V, bool kFirst>
   void AddInputs(int r, const T* row, const float* kernel, const float* bias, float* to) const {
@@ -96,7 +96,8 @@ class SparseLayer<T, Float32> {
     float* const values = Values(r);
     const size_t stride = layer_.stride;
     const int count = counts_[r];
-    Vec sums[4][V] = {};
+    constexpr int kSums = 4 * V <= kRegisters / 2 ? 4 : 2;
+    Vec sums[kSums][V] = {};
     const auto add = [&](int i, Vec* sum) {
       const float* from = kernel + positions[i] * stride;
       if constexpr (kFirst) values[i] = Value(row[positions[i]]);
@@ -105,14 +106,15 @@ class SparseLayer<T, Float32> {
       for (int v = 0; v < V; ++v) sum[v] += value * Load(from + v * kLanes);
     };
     int i = 0;
-    for (; i + 4 <= count; i += 4) {
+    for (; i + kSums <= count; i += kSums) {
 #pragma GCC unroll 4
-      for (int s = 0; s < 4; ++s) add(i + s, sums[s]);
+      for (int s = 0; s < kSums; ++s) add(i + s, sums[s]);
     }
     for (; i < count; ++i) add(i, sums[0]);
     for (int v = 0; v < V; ++v) {
-      Store(to + v * kLanes, Load(bias + v * kLanes) + (sums[0][v] + sums[1][v]) +
-                                 (sums[2][v] + sums[3][v]));
+      Vec sum = Load(bias + v * kLanes) + (sums[0][v] + sums[1][v]);
+      if constexpr (kSums == 4) sum += sums[2][v] + sums[3][v];
+      Store(to + v * kLanes, sum);
     }
   }
 

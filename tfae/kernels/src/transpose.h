@@ -46,6 +46,31 @@ inline void TransposeSquare(const void* from, ptrdiff_t from_stride, void* to,
     store(12 + c, _mm512_shuffle_f32x4(odd, odd_below, 0xdd));
   }
 }
+#elif defined(TFAE_AVX2)
+// to[j, i] = from[i, j] of 8 rows and 8 columns of 4 bytes each.
+inline void TransposeSquare(const void* from, ptrdiff_t from_stride, void* to,
+                            ptrdiff_t to_stride) {
+  __m256 rows[8], pairs[8], fours[8];  // of four rows, each half has a column
+  for (int r = 0; r < 8; ++r) {
+    rows[r] = _mm256_loadu_ps(static_cast<const float*>(from) + r * from_stride);
+  }
+  for (int r = 0; r < 8; r += 2) {
+    pairs[r] = _mm256_unpacklo_ps(rows[r], rows[r + 1]);
+    pairs[r + 1] = _mm256_unpackhi_ps(rows[r], rows[r + 1]);
+  }
+  for (int r = 0; r < 8; r += 4) {
+    fours[r] = _mm256_shuffle_ps(pairs[r], pairs[r + 2], 0x44);
+    fours[r + 1] = _mm256_shuffle_ps(pairs[r], pairs[r + 2], 0xee);
+    fours[r + 2] = _mm256_shuffle_ps(pairs[r + 1], pairs[r + 3], 0x44);
+    fours[r + 3] = _mm256_shuffle_ps(pairs[r + 1], pairs[r + 3], 0xee);
+  }
+  for (int c = 0; c < 4; ++c) {
+    float* const column = static_cast<float*>(to) + c * to_stride;
+    _mm256_storeu_ps(column, _mm256_permute2f128_ps(fours[c], fours[4 + c], 0x20));
+    _mm256_storeu_ps(column + 4 * to_stride,
+                     _mm256_permute2f128_ps(fours[c], fours[4 + c], 0x31));
+  }
+}
 #endif
 
 // to[j, i] = from[i, j], of elements of 4 bytes.
@@ -54,16 +79,16 @@ void Transpose(int rows, int columns, const T* from, ptrdiff_t from_stride, T* t
                ptrdiff_t to_stride) {
   static_assert(sizeof(T) == 4);
   int done = 0;  // rows, but for the columns that are left over
-#ifdef TFAE_AVX512
-  for (; done + 16 <= rows; done += 16) {
-    for (int j = 0; j + 16 <= columns; j += 16) {
+#if defined(TFAE_AVX512) || defined(TFAE_AVX2)
+  for (; done + kLanes <= rows; done += kLanes) {
+    for (int j = 0; j + kLanes <= columns; j += kLanes) {
       TransposeSquare(from + done * from_stride + j, from_stride, to + j * to_stride + done,
                       to_stride);
     }
   }
 #endif
   for (int j = 0; j < columns; ++j) {
-    for (int i = j < columns / 16 * 16 ? done : 0; i < rows; ++i) {
+    for (int i = j < columns / kLanes * kLanes ? done : 0; i < rows; ++i) {
       to[j * to_stride + i] = from[i * from_stride + j];
     }
   }
