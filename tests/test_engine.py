@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tolerances import EPOCH_LOSS_RTOL, EPOCHS_WEIGHT_ATOL
 
 from tfae.config import TrainConfig
 from tfae.engines import make_engine
@@ -46,13 +47,14 @@ def test_an_epoch_is_one_compiled_program_that_updates_its_state_in_place(byte_r
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_several_epochs_in_one_call_are_as_many_calls(precision, byte_rows):
+    """Another program, which XLA may have round otherwise."""
     one, several = (build(100, precision=precision) for _ in range(2))
     rows = tf.constant(byte_rows[:100])
     orders = tf.stack([tf.random.shuffle(tf.range(100), seed=epoch) for epoch in range(3)])
     losses = [float(one.train_epoch(rows, order)) for order in orders]
-    assert several.train_epochs(rows, orders).numpy().tolist() == losses
+    np.testing.assert_allclose(several.train_epochs(rows, orders), losses, rtol=EPOCH_LOSS_RTOL)
     for expected, variable in zip(one.state.variables, several.state.variables, strict=True):
-        np.testing.assert_array_equal(variable, expected)
+        np.testing.assert_allclose(variable, expected, rtol=0, atol=EPOCHS_WEIGHT_ATOL)
 
 
 def test_the_short_last_batch_counts_by_its_rows(byte_rows):

@@ -24,6 +24,19 @@ def build_cubin(capability, say=lambda line: None):
         KernelError: There is no nvcc, it failed, or it does not know the device; or the cache
             cannot be written.
     """
+    command = cubin_command(capability)
+    path = cached_path("gpu", ".cubin", SOURCES, command[:1], command[1:])
+    what = f"the GPU's kernels for compute capability {capability}"
+    build_once(command, [SOURCES / "epoch.cu"], path, what, say)
+    return path
+
+
+def cubin_command(capability):
+    """nvcc and its flags for a device of that compute capability.
+
+    Raises:
+        KernelError: There is no nvcc, or the kernels are not for such devices.
+    """
     architecture = ARCHITECTURES.get(capability)
     if not architecture:
         raise KernelError(
@@ -31,10 +44,8 @@ def build_cubin(capability, say=lambda line: None):
             f"not for {capability}"
         )
     code = f"-gencode=arch=compute_{architecture},code=sm_{architecture}"
-    command = (_nvcc(), "-cubin", "-std=c++17", "-O3", code)
-    path = cached_path("gpu", ".cubin", SOURCES, command[:1], command[1:])
-    build_once(command, [SOURCES / "epoch.cu"], path, f"the kernels for sm_{architecture}", say)
-    return path
+    # The kernels are optimised side by side, on as many cores as there are.
+    return _nvcc(), "-cubin", "-std=c++17", "-O3", "-split-compile=0", code
 
 
 def _nvcc():

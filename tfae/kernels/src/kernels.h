@@ -1,16 +1,18 @@
-// The TensorFlow kernels of the ops: what they refuse, and the way into train.h and infer.h. They
-// are compiled for each kind of rows in a file of its own, side by side.
+// The TensorFlow kernels of the ops: what they refuse, and the way into train.h and infer.h.
 #pragma once
 
 #include <exception>
 #include <string>
 #include <vector>
 
-#include "infer.h"
+#include "instances.h"
 #include "tensorflow/core/framework/op_kernel.h"
-#include "train.h"
 
 namespace tfae {
+
+TFAE_INSTANCES(extern, uint8_t);
+TFAE_INSTANCES(extern, float);
+
 namespace {
 
 using tensorflow::OpInputList;

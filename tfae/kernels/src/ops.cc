@@ -1,5 +1,4 @@
-// The TensorFlow ops: their signatures, their kernels for rows of bytes, and what they were
-// compiled for.
+// The TensorFlow ops: their signatures, their kernels, and what they were compiled for.
 #include "kernels.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
@@ -83,6 +82,7 @@ REGISTER_OP("TfaeLayers")
     });
 
 TFAE_REGISTER(uint8_t);
+TFAE_REGISTER(float);
 
 }  // namespace
 }  // namespace tfae
