@@ -291,6 +291,7 @@ TABLES = {
         ),
     ),
     "throughput_deep": ("throughput_deep", throughput_table),
+    "throughput_avx2": ("throughput_avx2", throughput_table),
     "time_to_loss": ("time_to_loss", time_to_loss_table),
     "parity": ("parity", parity_table),
     "scaling": ("scaling", scaling_table),
