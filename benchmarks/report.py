@@ -239,6 +239,8 @@ def _machine(document):
     if flags := environment.get("xla_flags"):
         versions.append(f"XLA_FLAGS={flags}")
     cores = f"{environment['cores']} cores of an {environment['cpu']} processor"
+    if instructions := environment["instructions"]:
+        cores += f" ({instructions})"
     on_cpu = environment["device"] == "CPU"
     device = f"{cores}, CPU only" if on_cpu else f"{environment['device']}, beside {cores}"
     return f"{device}, {', '.join(versions)}."

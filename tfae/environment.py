@@ -10,6 +10,15 @@ import tensorflow as tf
 
 import tfae
 
+# The most that the native kernels would use, by the processor's flag for it.
+INSTRUCTIONS = {
+    "avx512_bf16": "AVX-512 with bfloat16 products",
+    "avx512dq": "AVX-512",
+    "avx2": "AVX2",
+    "avx": "AVX",
+    "asimd": "NEON",
+}
+
 
 def describe_environment():
     """The machine, device and versions as a dictionary that JSON can hold.
@@ -19,7 +28,8 @@ def describe_environment():
     xla_flags = os.environ.get("XLA_FLAGS")
     tf32 = {"tf32": tf.config.experimental.tensor_float_32_execution_enabled()}
     return {
-        "cpu": _cpu_name(),
+        "cpu": _cpu_fact("model name") or platform.processor() or platform.machine(),
+        "instructions": _instructions(),
         "cores": _usable_cores(),
         "memory_gb": round(_memory_bytes() / 1e9, 1),
         "device": device_name(),
@@ -61,10 +71,16 @@ def _memory_bytes():
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _cpu_name():
+def _instructions():
+    flags = (_cpu_fact("flags") or _cpu_fact("Features")).split()
+    return next((name for flag, name in INSTRUCTIONS.items() if flag in flags), "")
+
+
+def _cpu_fact(label):
+    """What Linux says of the first core under a label; "" where it says nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+        return ""
+    facts = (line.partition(":")[2].strip() for line in lines if line.startswith(label))
+    return next(facts, "")

@@ -102,12 +102,11 @@ class Problem:
             run: Called with (name, settings).
         """
         tensors = [[memory.put(tensor) for tensor in kind] for kind in self.tensors]
-        # NaN everywhere: what is read before it was written shows.
+        # NaN everywhere: what is read before it was written shows. Its last bit is 0, as it has to.
         scratch = {
             name: memory.put(np.full(max(size // 4, 1), np.nan, "f"))
             for name, size in plan.scratch.items()
         }
-        scratch["arrived"] = memory.put(np.zeros(1, np.uint32))
         scratch["losses"] = memory.put(np.full(plan.blocks, np.nan))
         scale = {
             "loss_scale": memory.put(np.array([self.loss_scale], np.float32)),

@@ -1,5 +1,7 @@
 """Whether freshly built kernels compute what they should: a compiler may not."""
 
+import itertools
+
 import numpy as np
 
 from tfae.config import LOSSES
@@ -7,7 +9,10 @@ from tfae.kernels.compiler import KernelError
 from tfae.spec import ACTIVATIONS
 
 ROWS, CODE = 37, 19  # not whole vectors
-FEATURES = 50, 101  # nor these: threads share rows of the first, columns of the second
+# Nor these: threads share rows of the first, columns of the second. Of bytes most are zero, which
+# kernels walk past.
+FEATURES = 50, 101
+KINDS = np.float32, np.uint8
 # Of sums of up to 101 products in float32, and of rounded factors in bfloat16.
 RTOL = {"float32": 1e-5, "bfloat16": 2e-2}
 
@@ -18,18 +23,22 @@ def check(kernels):
     Raises:
         KernelError: A loss or a gradient differs by more than rounding.
     """
-    for features in FEATURES:
-        _check(kernels, features)
+    for features, kind in itertools.product(FEATURES, KINDS):
+        _check(kernels, features, kind)
 
 
-def _check(kernels, features):
+def _check(kernels, features, kind):
     rng = np.random.default_rng(0)
-    rows = rng.random((ROWS, features)).astype(np.float32)
+    if kind == np.uint8:
+        rows = rng.integers(1, 256, (ROWS, features), kind) * rng.binomial(1, 0.2, (ROWS, features))
+    else:
+        rows = rng.random((ROWS, features))
+    rows = rows.astype(kind)
     params = [
         rng.uniform(-0.3, 0.3, shape).astype(np.float32)
         for shape in ((features, CODE), (CODE,), (CODE, features), (features,))
     ]
-    loss, grads = _reference(rows, params)
+    loss, grads = _reference(rows.astype(np.float64) / (255 if kind == np.uint8 else 1), params)
     for compute in ("float32", "bfloat16") if kernels.has_bfloat16 else ("float32",):
         done = kernels.ops.tfae_train_epoch(
             rows=rows,
@@ -59,7 +68,6 @@ def _check(kernels, features):
 
 def _reference(rows, params):
     """The mean loss and its gradients in float64."""
-    rows = rows.astype(np.float64)
     kernel, bias, kernel_out, bias_out = (param.astype(np.float64) for param in params)
     pre = rows @ kernel + bias
     codes = np.maximum(pre, 0)

@@ -3,7 +3,7 @@
 import ctypes
 from dataclasses import dataclass
 
-THREADS = 256  # a block; as src/block.h has it
+THREADS = 512  # a block; as src/block.h has it
 OPTIMIZERS = ("adadelta", "adam", "momentum", "sgd")  # as src/functions.h numbers them
 LARGEST_HIDDEN = 256
 LARGEST_BATCH = 4096
@@ -31,12 +31,11 @@ class Settings(ctypes.Structure):
             float32, changed in place; then the first and second slots of each, as many as there
             are.
         rates, decays: [S] float32, as the CPU's kernels have them; decays may be 0.
-        partials: Scratch, [G, B, P] float32.
-        before, exchanged: Scratch, [B, P] float32 each.
+        partials, exchanged, squares: Scratch, [G, B, P], [B, P] and [G] float32, through which
+            blocks hand numbers to each other. The last bit of each must be 0.
+        before: Scratch, [B, P] float32.
         spilled: Scratch for weights that do not fit on chip, or 0.
-        squares: Scratch, [G] float32.
         losses: Result, [G] float64, each block's part of the sum of the losses.
-        arrived: One uint32, which must be 0.
         loss_scale, good_steps, skipped_steps: float32, int64, int64, changed in place.
     """
 
@@ -47,7 +46,7 @@ class Settings(ctypes.Structure):
             (name, ctypes.c_void_p)
             for name in (
                 *("rates", "decays", "partials", "before", "exchanged", "spilled", "squares"),
-                *("losses", "arrived", "loss_scale", "good_steps", "skipped_steps"),
+                *("losses", "loss_scale", "good_steps", "skipped_steps"),
             )
         ],
         *[
@@ -160,7 +159,7 @@ def _buffers(slice_, padded, chunk, copies, resident):
     """Bytes of each buffer in shared memory, all multiples of 16."""
     row_tiles = chunk // _TILE
     return {
-        "at_raw": copies * chunk * slice_ * 4,
+        "at_raw": copies * chunk * (slice_ + _SKEW) * 4,
         "at_inputs": copies * chunk * (slice_ + _SKEW) * 2,
         "at_encoder": slice_ * (padded + _SKEW) * 2,
         "at_decoder": padded * (slice_ + _SKEW) * 2,
@@ -185,7 +184,6 @@ def _scratch(blocks, slice_, slices, padded, batch, resident):
         "spilled": 0 if resident else blocks * _own_bytes(slice_, slices, padded),
         "squares": 4 * blocks,
         "losses": 8 * blocks,
-        "arrived": 4,
     }
 
 

@@ -26,8 +26,8 @@ struct BitPositions {
 inline int StorePositions(int mask, int first, uint16_t* to) {
   alignas(64) static constexpr BitPositions kPositions;
   const __m128i bits = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kPositions.of[mask]));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
-                   _mm_add_epi16(_mm_cvtepu8_epi16(bits), _mm_set1_epi16(first)));
+  const __m128i offset = _mm_set1_epi16(static_cast<int16_t>(first));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_add_epi16(_mm_cvtepu8_epi16(bits), offset));
   return __builtin_popcount(mask);
 }
 #endif

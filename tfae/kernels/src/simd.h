@@ -90,13 +90,13 @@ inline Parts Split(Vec x) {
   // The instruction below rounds down by itself.
   return {x, reinterpret_cast<Vec>(
                  _mm512_reduce_ps(reinterpret_cast<__m512>(x), _MM_FROUND_TO_NEG_INF))};
-#elif defined(TFAE_AVX2)
-  x = Max(x, Broadcast(-126.0f));
-  const Vec whole = reinterpret_cast<Vec>(_mm256_floor_ps(reinterpret_cast<__m256>(x)));
-  return {whole, x - whole};
 #else
   x = Max(x, Broadcast(-126.0f));
+#ifdef TFAE_AVX2
+  const Vec whole = reinterpret_cast<Vec>(_mm256_floor_ps(reinterpret_cast<__m256>(x)));
+#else
   const Vec whole = (x - 0.5f + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23: its last bit counts ones
+#endif
   return {whole, x - whole};
 #endif
 }
@@ -127,19 +127,6 @@ inline Vec Reciprocal(Vec value) {
 #endif
 }
 
-// 1 / sqrt, within two units in the last place, of normal numbers above 0.
-inline Vec InverseSqrt(Vec value) {
-#ifdef TFAE_AVX512
-  const Vec guess = reinterpret_cast<Vec>(_mm512_rsqrt14_ps(reinterpret_cast<__m512>(value)));
-  return guess * (1.5f - 0.5f * value * guess * guess);
-#elif defined(TFAE_AVX2)
-  return 1.0f / reinterpret_cast<Vec>(_mm256_sqrt_ps(reinterpret_cast<__m256>(value)));
-#else
-  for (int lane = 0; lane < kLanes; ++lane) value[lane] = 1.0f / __builtin_sqrtf(value[lane]);
-  return value;
-#endif
-}
-
 inline Vec Sqrt(Vec value) {
 #ifdef TFAE_AVX512
   return reinterpret_cast<Vec>(_mm512_sqrt_ps(reinterpret_cast<__m512>(value)));
@@ -148,6 +135,16 @@ inline Vec Sqrt(Vec value) {
 #else
   for (int lane = 0; lane < kLanes; ++lane) value[lane] = __builtin_sqrtf(value[lane]);
   return value;
+#endif
+}
+
+// 1 / sqrt, within two units in the last place, of normal numbers above 0.
+inline Vec InverseSqrt(Vec value) {
+#ifdef TFAE_AVX512
+  const Vec guess = reinterpret_cast<Vec>(_mm512_rsqrt14_ps(reinterpret_cast<__m512>(value)));
+  return guess * (1.5f - 0.5f * value * guess * guess);
+#else
+  return 1.0f / Sqrt(value);
 #endif
 }
 

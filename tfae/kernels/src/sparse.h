@@ -73,8 +73,8 @@ class SparseLayer<T, Float32> {
   uint16_t* Positions(int r) const { return positions_.data() + r * room_; }
   float* Values(int r) const { return values_.data() + r * room_; }
 
-  // Calls function(column, vectors) for as many vectors of columns at a time as the registers take,
-  // and then for what is left; `vectors` is a constant.
+  // Calls function(column, vectors) for four vectors of columns at a time, then for two, then for
+  // one; `vectors` is a constant.
   template <typename F>
   void ForEachPanel(F function) const {
     int column = 0;
@@ -88,8 +88,9 @@ class SparseLayer<T, Float32> {
     take(std::integral_constant<int, 1>());
   }
 
-  // V vectors of what a row gives; several sums each, since an addition waits for the one before.
-  // The first time, the row's values are kept: the products leave time for that.
+  // V vectors of what a row gives; several sums each, since an addition waits for the one before,
+  // but no more than leave half of the registers for the rest. The first time, the row's values are
+  // kept: the products leave time for that.
   template <int V, bool kFirst>
   void AddInputs(int r, const T* row, const float* kernel, const float* bias, float* to) const {
     const uint16_t* const positions = Positions(r);

@@ -6,109 +6,112 @@
 
 #ifdef __CUDACC__
 #define TFAE_DEVICE __device__ __forceinline__
+#define TFAE_UNROLL _Pragma("unroll")
+#define TFAE_ONE_BY_ONE _Pragma("unroll 1")  // threads are many: more code would not be faster
 #else
-#include <atomic>
-#include <thread>
 #define TFAE_DEVICE inline
+#define TFAE_UNROLL
+#define TFAE_ONE_BY_ONE
 #endif
 
 namespace tfae::gpu {
 
-constexpr int kThreads = 256;  // a block
-constexpr int kWarp = 32;
-
-// Four floats, which are loaded at once.
-struct alignas(16) Quad {
-  float at[4];
-};
+constexpr int kThreads = 512;  // a block
+constexpr int kWarp = 32, kWarps = kThreads / kWarp;
 
 struct Block {
-  int index, count;         // this one, of so many, all of which run at once
-  unsigned char* shared;    // its memory
-  unsigned* arrived;        // of all blocks together, 0 at first
-  unsigned expected = 0;    // arrivals before the blocks go on
+  int index, count;       // this one, of so many, all of which run at once
+  unsigned char* shared;  // its memory
 
 #ifdef __CUDACC__
   // Calls f(i) for each i below n, spread over the threads.
   template <typename F>
   TFAE_DEVICE void ForEach(int n, F f) const {
-    for (int i = threadIdx.x; i < n; i += kThreads) f(i);
+    TFAE_ONE_BY_ONE for (int i = threadIdx.x; i < n; i += kThreads) f(i);
+  }
+  // Calls use(i, load(i, find(i))) for each i below n, spread over the threads; several at a time,
+  // so that the memory is waited for together.
+  template <typename Find, typename Load, typename Use>
+  TFAE_DEVICE void ForEachLoaded(int n, Find find, Load load, Use use) const {
+    constexpr int kAtOnce = 2;
+    TFAE_ONE_BY_ONE for (int i = threadIdx.x; i < n; i += kAtOnce * kThreads) {
+      decltype(find(0)) found[kAtOnce];
+      decltype(load(0, found[0])) loaded[kAtOnce];
+      TFAE_UNROLL for (int j = 0; j < kAtOnce; ++j) {
+        if (i + j * kThreads < n) found[j] = find(i + j * kThreads);
+      }
+      TFAE_UNROLL for (int j = 0; j < kAtOnce; ++j) {
+        if (i + j * kThreads < n) loaded[j] = load(i + j * kThreads, found[j]);
+      }
+      TFAE_UNROLL for (int j = 0; j < kAtOnce; ++j) {
+        if (i + j * kThreads < n) use(i + j * kThreads, loaded[j]);
+      }
+    }
   }
   // Calls f(i) for each i below n by whole warps, always the same warp for the same i.
   template <typename F>
   TFAE_DEVICE void ForEachByWarp(int n, F f) const {
     // The compiler has to see that a warp's threads agree, and stay together.
     const int warp = __shfl_sync(0xffffffffu, threadIdx.x / kWarp, 0);
-    for (int i = warp; i < n; i += kThreads / kWarp) {
+    for (int i = warp; i < n; i += kWarps) {
       __syncwarp();
       f(i);
     }
   }
   TFAE_DEVICE bool IsFirstThread() const { return threadIdx.x == 0; }
+  TFAE_DEVICE bool IsFirstOfWarp() const { return threadIdx.x % kWarp == 0; }
   TFAE_DEVICE void Sync() const { __syncthreads(); }
 
-  // Says that what this block wrote may be read.
-  TFAE_DEVICE void Arrive() {
-    __syncthreads();
-    expected += count;
-    if (threadIdx.x == 0) {
-      __threadfence();
-      atomicAdd(arrived, 1u);
-    }
+  // The sum of f(i) for each i below n, of a warp that calls it; in each of its threads.
+  template <typename F>
+  TFAE_DEVICE float SumByWarp(int n, F f) const {
+    float sum = 0;
+    for (int i = threadIdx.x % kWarp; i < n; i += kWarp) sum += f(i);
+    return SumOfWarp(sum);
   }
-  // Waits until all blocks have arrived.
-  TFAE_DEVICE void Wait() const {
-    if (threadIdx.x == 0) {
-      unsigned now;
-      do {
-        asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(now) : "l"(arrived) : "memory");
-      } while (static_cast<int>(now - expected) < 0);
-    }
-    __syncthreads();
+  // The sum of what the threads have; in each of them. `scratch` has room for a number a warp.
+  template <typename V>
+  TFAE_DEVICE V Sum(V mine, V* scratch) const {
+    mine = SumOfWarp(mine);
+    if (threadIdx.x % kWarp == 0) scratch[threadIdx.x / kWarp] = mine;
+    Sync();
+    V sum = 0;
+    for (int warp = 0; warp < kWarps; ++warp) sum += scratch[warp];
+    Sync();
+    return sum;
+  }
+  template <typename V>
+  TFAE_DEVICE static V SumOfWarp(V sum) {
+    for (int step = 1; step < kWarp; step *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+    return sum;
   }
 #else
   template <typename F>
   void ForEach(int n, F f) const {
     for (int i = 0; i < n; ++i) f(i);
   }
+  template <typename Find, typename Load, typename Use>
+  void ForEachLoaded(int n, Find find, Load load, Use use) const {
+    for (int i = 0; i < n; ++i) use(i, load(i, find(i)));
+  }
   template <typename F>
   void ForEachByWarp(int n, F f) const {
     ForEach(n, f);
   }
   bool IsFirstThread() const { return true; }
+  bool IsFirstOfWarp() const { return true; }
   void Sync() const {}
-  void Arrive() {
-    expected += count;
-    reinterpret_cast<std::atomic<unsigned>*>(arrived)->fetch_add(1);
+  template <typename F>
+  float SumByWarp(int n, F f) const {
+    float sum = 0;
+    for (int i = 0; i < n; ++i) sum += f(i);
+    return sum;
   }
-  void Wait() const {
-    const auto* now = reinterpret_cast<std::atomic<unsigned>*>(arrived);
-    while (static_cast<int>(now->load() - expected) < 0) std::this_thread::yield();
+  template <typename V>
+  V Sum(V mine, V*) const {
+    return mine;
   }
 #endif
-
-  TFAE_DEVICE void Meet() {
-    Arrive();
-    Wait();
-  }
 };
-
-// What another block wrote in this launch: not from the first-level cache, which is not told of it.
-TFAE_DEVICE float FloatOfOthers(const float* from) {
-#ifdef __CUDACC__
-  return __ldcg(from);
-#else
-  return *from;
-#endif
-}
-
-TFAE_DEVICE Quad QuadOfOthers(const float* from) {
-#ifdef __CUDACC__
-  const float4 quad = __ldcg(reinterpret_cast<const float4*>(from));
-  return {{quad.x, quad.y, quad.z, quad.w}};
-#else
-  return *reinterpret_cast<const Quad*>(from);
-#endif
-}
 
 }  // namespace tfae::gpu

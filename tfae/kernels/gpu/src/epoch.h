@@ -3,14 +3,20 @@
 // Each block keeps the weights of a slice of pixels, its rows of the encoder and its columns of the
 // decoder, with their slots, from the first step to the last. Decoder, loss, both kernels'
 // gradients and their update are its own; only the hidden pre-activations and their slopes are sums
-// over all pixels: every block writes its part of them, and adds a share of all blocks' parts,
-// always in the same order, which it hands to all. So a step is four meetings of the blocks, five
-// where the loss is scaled or gradients are clipped, and results are reproducible to the bit.
+// over all pixels: every block hands its part of them to others, adds a share of all blocks' parts,
+// always in the same order, and hands that to all. So a step is four ways from block to block, five
+// where the loss is scaled or gradients are clipped, and results are reproducible to the bit. Each
+// block does on these ways what is its own.
+//
+// The same places carry the pre-activations and then their slopes; their flags tell them apart. A
+// place is free when its number is read: a block hands a slope, or the next step's number, only
+// after it has the sums that the readers of its last number made of it.
 //
 // Where there are more pixels than the blocks have room for on chip, a block has several slices,
 // keeps their weights in the device's memory, and goes through them one after the other.
 #pragma once
 
+#include "exchange.h"
 #include "functions.h"
 #include "tile.h"
 
@@ -20,7 +26,13 @@ constexpr int kTensors = 4;  // encoder's kernel and bias, decoder's kernel and 
 constexpr int kKinds = 3;    // values, first and second slots
 constexpr int kSkew = 8;     // a matrix' rows in shared memory begin in different banks
 constexpr int kQuadsAtOnce = 64, kParts = kThreads / kQuadsAtOnce;  // of a share that is summed
+constexpr uint32_t kActivations = 1, kSlopes = 0;  // flags
 constexpr int kGrowthSteps = 2000;  // good steps before the loss scale is doubled
+
+// Two floats, which are loaded at once.
+struct alignas(8) Pair {
+  float first, second;
+};
 
 struct LossScale {
   float value;
@@ -43,7 +55,6 @@ struct Settings {
   float* spilled;
   float* squares;
   double* losses;
-  unsigned* arrived;
   float* loss_scale;
   int64_t* good_steps;
   int64_t* skipped_steps;
@@ -55,19 +66,37 @@ struct Settings {
   float clip_norm;
 };
 
-static_assert(sizeof(Settings) == 28 * sizeof(void*) + 26 * 4, "as in plan.py");
+static_assert(sizeof(Settings) == 27 * sizeof(void*) + 26 * 4, "as in plan.py");
 
-TFAE_DEVICE float ValueOf(const Settings& s, const uint8_t* row, int f) {
-  return row[f] / 255.0f;
+// The value of feature f that is stored as such a number.
+TFAE_DEVICE float ValueOf(const Settings&, uint8_t stored, int) { return stored / 255.0f; }
+TFAE_DEVICE float ValueOf(const Settings& s, float stored, int f) {
+  return s.center ? (stored - s.center[f]) / s.width[f] : stored;
 }
-TFAE_DEVICE float ValueOf(const Settings& s, const float* row, int f) {
-  return s.center ? (row[f] - s.center[f]) / s.width[f] : row[f];
+
+// Four of a row's features, which are loaded at once where they lie so that that can be.
+template <typename T>
+struct alignas(4 * sizeof(T)) Four {
+  T at[4];
+};
+
+// The first `count` of them are in the row.
+template <typename T>
+TFAE_DEVICE Four<T> FourOf(const T* from, int count) {
+  if (count >= 4 && reinterpret_cast<uintptr_t>(from) % sizeof(Four<T>) == 0) {
+    return *reinterpret_cast<const Four<T>*>(from);
+  }
+  Four<T> four = {};
+  for (int i = 0; i < 4; ++i) {
+    if (i < count) four.at[i] = from[i];
+  }
+  return four;
 }
 
 template <typename Half, typename T>
 class Epoch {
  public:
-  TFAE_DEVICE Epoch(Block& block, const Settings& settings)
+  TFAE_DEVICE Epoch(const Block& block, const Settings& settings)
       : block_(block), s_(settings), encoder_(At<uint16_t>(s_.at_encoder)),
         decoder_(At<uint16_t>(s_.at_decoder)), exchanged_(At<uint16_t>(s_.at_exchanged)),
         slopes_(At<uint16_t>(s_.at_slopes)), sums_(At<float>(s_.at_sums)),
@@ -90,25 +119,20 @@ class Epoch {
       if (step == 0 && !Reloads()) Load(0);
       const float upstream = scale.value / (static_cast<float>(count_) * s_.features);
       Encode();
-      block_.Meet();
-      Share([this](int row, int unit, float sum) {
+      Share(kActivations, [this](int row, int unit, float sum) {
         const float z = sum + own_[HiddenBias() + unit];
         s_.before[row * s_.padded_hidden + unit] = z;
         return Activate(HiddenActivation(), z);
       });
-      block_.Meet();
       loss += Decode(upstream);
-      block_.Meet();
-      Share([this](int row, int unit, float sum) {
+      Share(kSlopes, [this](int row, int unit, float sum) {
         const float z = s_.before[row * s_.padded_hidden + unit];
         return sum * SlopeOf(HiddenActivation(), z, Activate(HiddenActivation(), z));
       });
-      block_.Arrive();
-      LoadAhead(start + s_.batch);  // which the others' last writes leave time for
-      block_.Wait();
+      LoadAhead(start + s_.batch);  // while the slopes are on their way
       EncoderGradient();
       bool finite = true;
-      const float factor = Factor(scale.value, finite);
+      const float factor = Factor(step, scale.value, finite);
       if (finite) Update(updates++, factor);
       if (Half::kScalesLoss) Adapt(scale, finite);
     }
@@ -153,7 +177,7 @@ class Epoch {
 
   // The inputs of a batch [chunk, slice], in one of two buffers.
   TFAE_DEVICE float* Raw() const {
-    return At<float>(s_.at_raw) + buffer_ * s_.chunk * s_.slice;
+    return At<float>(s_.at_raw) + buffer_ * s_.chunk * SliceStride();
   }
   TFAE_DEVICE uint16_t* Inputs() const {
     return At<uint16_t>(s_.at_inputs) + buffer_ * s_.chunk * SliceStride();
@@ -203,7 +227,7 @@ class Epoch {
       block_.Sync();
     }
     ForEachParameter([&](int i, int tensor, int at) {
-      for (int kind = 0; kind <= s_.slots; ++kind) {
+      TFAE_ONE_BY_ONE for (int kind = 0; kind <= s_.slots; ++kind) {
         float& inside = own_[kind * Size() + i];
         float& outside = s_.tensors[kind][tensor][at];
         if (reads) {
@@ -235,18 +259,26 @@ class Epoch {
 
   // This slice's inputs of the rows from `chunk` on: as floats, and rounded.
   TFAE_DEVICE void Load(int chunk) {
-    const int rows = Rows(chunk);
-    block_.ForEach(Padded(rows) * s_.slice, [&](int i) {
-      const int row = i / s_.slice, pixel = i % s_.slice;
-      float value = 0;
-      if (row < rows && pixel < pixels_) {
-        const T* from = static_cast<const T*>(s_.rows) +
-                        static_cast<size_t>(order_[chunk + row]) * s_.features;
-        value = ValueOf(s_, from, first_ + pixel);
-      }
-      Raw()[i] = value;
-      Inputs()[row * SliceStride() + pixel] = Half::Round(value);
-    });
+    const int rows = Rows(chunk), quads = s_.slice / 4;
+    block_.ForEachLoaded(
+        Padded(rows) * quads,
+        [&](int i) { return i / quads < rows ? order_[chunk + i / quads] : 0; },
+        [&](int i, int row) {
+          const T* from = static_cast<const T*>(s_.rows) + static_cast<size_t>(row) * s_.features;
+          return FourOf(from + first_ + i % quads * 4, pixels_ - i % quads * 4);
+        },
+        [&](int i, const Four<T>& four) {
+          const int row = i / quads, pixel = i % quads * 4;
+          Quad values = {};
+          for (int j = 0; j < 4; ++j) {
+            if (row < rows && pixel + j < pixels_) {
+              values.at[j] = ValueOf(s_, four.at[j], first_ + pixel + j);
+            }
+          }
+          const int at = row * SliceStride() + pixel;
+          *reinterpret_cast<Quad*>(Raw() + at) = values;
+          PutRounded(Inputs() + at, values);
+        });
     block_.Sync();
   }
 
@@ -262,44 +294,58 @@ class Epoch {
     count_ = count;
   }
 
-  // Rounds what the blocks handed to each other of the rows from `chunk` on, and puts the sums of
-  // the columns of 16 rows each to sums_.
-  TFAE_DEVICE void LoadExchanged(int chunk) {
-    const int rows = Rows(chunk), quads = s_.padded_hidden / 4;
-    block_.ForEach(Padded(rows) / kTileRows * quads, [&](int i) {
-      const int start = i / quads * kTileRows, unit = i % quads * 4;
+  // The rows of a column that a thread takes and sums. Few are sooner there, but have many sums.
+  TFAE_DEVICE int RowsAThread() const {
+    return Padded(s_.chunk) / 4 * s_.padded_hidden <= 4 * kThreads ? 4 : kTileRows;
+  }
+
+  // Takes what the blocks hand to each other of the rows from `chunk` on, and rounds it. Puts the
+  // sums of the columns, of RowsAThread() rows each, to sums_.
+  TFAE_DEVICE void TakeExchanged(int chunk, uint32_t flag) {
+    const int rows = Rows(chunk), quads = s_.padded_hidden / 4, run = RowsAThread();
+    block_.ForEach(Padded(rows) / run * quads, [&](int i) {
+      const int start = i / quads * run, unit = i % quads * 4;
+      const float* from = s_.exchanged + (chunk + start) * s_.padded_hidden + unit;
+      uint16_t* to = exchanged_ + start * EncoderStride() + unit;
       Quad sum = {};
-      for (int row = start; row < start + kTileRows; ++row) {
-        Quad quad = {};
-        if (row < rows) quad = QuadOfOthers(s_.exchanged + (chunk + row) * s_.padded_hidden + unit);
-        for (int j = 0; j < 4; ++j) {
-          sum.at[j] += quad.at[j];
-          exchanged_[row * EncoderStride() + unit + j] = Half::Round(quad.at[j]);
-        }
+      TakeQuads(from, s_.padded_hidden, Least(run, rows - start), flag,
+                [&](int row, const Quad& quad) {
+                  for (int j = 0; j < 4; ++j) sum.at[j] += quad.at[j];
+                  PutRounded(to + row * EncoderStride(), quad);
+                });
+      for (int row = rows > start ? rows - start : 0; row < run; ++row) {
+        PutRounded(to + row * EncoderStride(), Quad());
       }
-      for (int j = 0; j < 4; ++j) sums_[i / quads * s_.padded_hidden + unit + j] = sum.at[j];
+      *reinterpret_cast<Quad*>(sums_ + i / quads * s_.padded_hidden + unit) = sum;
     });
     block_.Sync();
   }
 
-  // Adds up sums_ [rows / 16, columns] to a bias' gradient.
-  TFAE_DEVICE void AddBiasGradient(int chunk, int columns, int at) {
-    block_.ForEach(columns, [&](int column) {
-      float sum = chunk ? Gradients()[at + column] : 0.0f;
-      for (int i = 0; i < Padded(Rows(chunk)) / kTileRows; ++i) sum += sums_[i * columns + column];
-      Gradients()[at + column] = sum;
-    });
+  TFAE_DEVICE static void PutRounded(uint16_t* to, const Quad& quad) {
+    Halves<4> halves;
+    for (int j = 0; j < 4; ++j) halves.at[j] = Half::Round(quad.at[j]);
+    *reinterpret_cast<Halves<4>*>(to) = halves;
   }
 
-  // Writes a tile of this block's part of a sum over all pixels, which its first slice begins.
-  TFAE_DEVICE void WritePartial(Tile& tile, int row, int unit) {
+  // Adds up a column of sums_ [rows / run, columns] to a bias' gradient. A warp calls it.
+  TFAE_DEVICE void AddBiasGradient(int chunk, int run, int columns, int column, int at) {
+    const float sum = block_.SumByWarp(Padded(Rows(chunk)) / run,
+                                       [&](int i) { return sums_[i * columns + column]; });
+    float& gradient = Gradients()[at + column];
+    if (block_.IsFirstOfWarp()) gradient = (chunk ? gradient : 0.0f) + sum;
+  }
+
+  // Hands a tile of this block's part of a sum over all pixels, which its first slice begins. Until
+  // the last one the flag is the other, so that nobody takes it.
+  TFAE_DEVICE void HandPartial(Tile& tile, int row, int unit, uint32_t flag) {
     float* to = s_.partials +
                 (static_cast<size_t>(block_.index) * s_.batch + row) * s_.padded_hidden + unit;
+    if (number_ + 1 < s_.slices) flag ^= 1;
     tile.ForEachPair([&](int i, int j, float first, float second) {
       if (row + i >= count_) return;
       float* at = to + i * s_.padded_hidden + j;
-      at[0] = (number_ ? at[0] : 0.0f) + first;
-      at[1] = (number_ ? at[1] : 0.0f) + second;
+      if (number_) first += Look(at), second += Look(at + 1);
+      HandPair(at, first, second, flag);
     });
   }
 
@@ -324,7 +370,7 @@ class Epoch {
           Tile tile;
           MultiplyAdd<Half>(tile, Straight(Inputs(), SliceStride()).From(row, 0),
                             Straight(encoder_, EncoderStride()).From(0, unit), s_.slice);
-          WritePartial(tile, chunk + row, unit);
+          HandPartial(tile, chunk + row, unit, kActivations);
         });
         block_.Sync();
       }
@@ -334,23 +380,22 @@ class Epoch {
   // Adds all blocks' parts of this block's share of [rows, hidden], and hands f(row, unit, sum) to
   // all. What is padding is 0.
   template <typename F>
-  TFAE_DEVICE void Share(F f) {
+  TFAE_DEVICE void Share(uint32_t flag, F f) {
     const int quads = count_ * s_.padded_hidden / 4;
     const int begin = static_cast<int64_t>(quads) * block_.index / block_.count;
     const int end = static_cast<int64_t>(quads) * (block_.index + 1) / block_.count;
+    const size_t stride = static_cast<size_t>(s_.batch) * s_.padded_hidden;
     Quad* parts = reinterpret_cast<Quad*>(sums_);
     for (int start = begin; start < end; start += kQuadsAtOnce) {
       const int now = Least(kQuadsAtOnce, end - start);
       block_.ForEach(now * kParts, [&](int i) {
-        const int quad = start + i % now, part = i / now;
-        const float* from = s_.partials + quad * 4;
-        const size_t stride = static_cast<size_t>(s_.batch) * s_.padded_hidden;
+        const int part = i / now, first = block_.count * part / kParts;
+        const float* from = s_.partials + (start + i % now) * 4 + first * stride;
         Quad sum = {};
-        for (int block = block_.count * part / kParts; block < block_.count * (part + 1) / kParts;
-             ++block) {
-          const Quad of_block = QuadOfOthers(from + block * stride);
-          for (int j = 0; j < 4; ++j) sum.at[j] += of_block.at[j];
-        }
+        TakeQuads(from, stride, block_.count * (part + 1) / kParts - first, flag,
+                  [&](int, const Quad& of_block) {
+                    for (int j = 0; j < 4; ++j) sum.at[j] += of_block.at[j];
+                  });
         parts[i] = sum;
       });
       block_.Sync();
@@ -359,7 +404,7 @@ class Epoch {
         const int row = at / s_.padded_hidden, unit = at % s_.padded_hidden;
         float sum = 0;
         for (int part = 0; part < kParts; ++part) sum += parts[part * now + i / 4].at[i % 4];
-        s_.exchanged[at] = unit < s_.hidden ? f(row, unit, sum) : 0.0f;
+        Hand(s_.exchanged + at, unit < s_.hidden ? f(row, unit, sum) : 0.0f, flag);
       });
       block_.Sync();
     }
@@ -373,7 +418,7 @@ class Epoch {
       if (InSlices()) Round();
       for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
         if (Reloads()) Load(chunk);
-        LoadExchanged(chunk);
+        TakeExchanged(chunk, kActivations);
         DecodeRows(chunk, upstream, loss);
       }
     });
@@ -388,47 +433,63 @@ class Epoch {
       Tile tile;
       MultiplyAdd<Half>(tile, Straight(exchanged_, EncoderStride()).From(row, 0),
                         Straight(decoder_, SliceStride()).From(0, pixel), s_.padded_hidden);
-      tile.ForEachPair([&](int r, int c, float& first, float& second) {
-        first = SlopeAt(row + r, pixel + c, rows, first, upstream, loss);
-        second = SlopeAt(row + r, pixel + c + 1, rows, second, upstream, loss);
-      });
+      if (static_cast<Loss>(s_.loss) == Loss::kBinaryCrossentropy) {
+        PutSlopes(tile, row, pixel, rows, upstream, loss,
+                  [](float z, float x) { return CrossEntropyOf(z, x); });
+      } else {
+        const auto of = static_cast<Loss>(s_.loss);
+        const auto activation = static_cast<Activation>(s_.output_activation);
+        PutSlopes(tile, row, pixel, rows, upstream, loss,
+                  [=](float z, float x) { return LossOf(of, activation, z, x); });
+      }
       tile.ForEachColumnSum([&](int c, float sum) {
         sums_[row / kTileRows * s_.slice + pixel + c] = sum;
       });
     });
     block_.Sync();
-    AddBiasGradient(chunk, s_.slice, OutputBias());
-    const int kernel_tiles = s_.padded_hidden / kTileRows * pixel_tiles;
-    block_.ForEachByWarp(kernel_tiles + row_tiles * unit_tiles, [&](int i) {
+    // First what the others wait for.
+    block_.ForEachByWarp(row_tiles * unit_tiles, [&](int i) {
+      const int row = i / unit_tiles * kTileRows, unit = i % unit_tiles * kTileColumns;
       Tile tile;
-      if (i < kernel_tiles) {
-        const int unit = i / pixel_tiles * kTileRows, pixel = i % pixel_tiles * kTileColumns;
-        MultiplyAdd<Half>(tile, Transposed(exchanged_, EncoderStride()).From(unit, 0),
-                          Straight(slopes_, SliceStride()).From(0, pixel), Padded(rows));
-        AddGradient(tile, chunk, Gradients() + Decoder() + unit * s_.slice + pixel, s_.slice);
-      } else {
-        const int j = i - kernel_tiles;
-        const int row = j / unit_tiles * kTileRows, unit = j % unit_tiles * kTileColumns;
-        MultiplyAdd<Half>(tile, Straight(slopes_, SliceStride()).From(row, 0),
-                          Transposed(decoder_, SliceStride()).From(0, unit), s_.slice);
-        WritePartial(tile, chunk + row, unit);
+      MultiplyAdd<Half>(tile, Straight(slopes_, SliceStride()).From(row, 0),
+                        Transposed(decoder_, SliceStride()).From(0, unit), s_.slice);
+      HandPartial(tile, chunk + row, unit, kSlopes);
+    });
+    const int kernel_tiles = s_.padded_hidden / kTileRows * pixel_tiles;
+    block_.ForEachByWarp(kernel_tiles + s_.slice, [&](int i) {
+      if (i >= kernel_tiles) {
+        AddBiasGradient(chunk, kTileRows, s_.slice, i - kernel_tiles, OutputBias());
+        return;
       }
+      const int unit = i / pixel_tiles * kTileRows, pixel = i % pixel_tiles * kTileColumns;
+      Tile tile;
+      MultiplyAdd<Half>(tile, Transposed(exchanged_, EncoderStride()).From(unit, 0),
+                        Straight(slopes_, SliceStride()).From(0, pixel), Padded(rows));
+      AddGradient(tile, chunk, Gradients() + Decoder() + unit * s_.slice + pixel, s_.slice);
     });
     block_.Sync();
   }
 
-  // The loss' slope by an output's pre-activation, whose product is `z`; it is put to slopes_, too.
-  TFAE_DEVICE float SlopeAt(int row, int pixel, int rows, float z, float upstream, float& loss) {
-    float slope = 0;
-    if (row < rows && pixel < pixels_) {
-      const LossAndSlope of = LossOf(static_cast<Loss>(s_.loss),
-                                     static_cast<Activation>(s_.output_activation),
-                                     z + own_[OutputBias() + pixel], Raw()[row * s_.slice + pixel]);
-      loss += of.loss;
-      slope = of.slope * upstream;
-    }
-    slopes_[row * SliceStride() + pixel] = Half::Round(slope);
-    return slope;
+  // Makes of the products in a tile, of outputs without their biases, the loss' slopes by these
+  // outputs, and puts them to slopes_. `loss_of` is given an output before its activation and the
+  // target.
+  template <typename LossOfOutput>
+  TFAE_DEVICE void PutSlopes(Tile& tile, int row, int pixel, int rows, float upstream, float& loss,
+                             LossOfOutput loss_of) {
+    tile.ForEachPair([&](int r, int c, float& first, float& second) {
+      const int at = (row + r) * SliceStride() + pixel + c;
+      const auto x = *reinterpret_cast<const Pair*>(Raw() + at);
+      const auto bias = *reinterpret_cast<const Pair*>(own_ + OutputBias() + pixel + c);
+      const LossAndSlope a = loss_of(first + bias.first, x.first);
+      const LossAndSlope b = loss_of(second + bias.second, x.second);
+      // All of it is computed, and what is padding taken away, so that no thread waits for another.
+      const bool has_a = row + r < rows && pixel + c < pixels_;
+      const bool has_b = row + r < rows && pixel + c + 1 < pixels_;
+      loss += (has_a ? a.loss : 0.0f) + (has_b ? b.loss : 0.0f);
+      first = has_a ? a.slope * upstream : 0.0f;
+      second = has_b ? b.slope * upstream : 0.0f;
+      *reinterpret_cast<Halves<2>*>(slopes_ + at) = {{Half::Round(first), Half::Round(second)}};
+    });
   }
 
   // The encoder's gradient, and the hidden biases'.
@@ -436,10 +497,15 @@ class Epoch {
     ForEachSlice([&] {
       for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
         if (Reloads()) Load(chunk);
-        LoadExchanged(chunk);
-        if (number_ == 0) AddBiasGradient(chunk, s_.padded_hidden, HiddenBias());
+        TakeExchanged(chunk, kSlopes);
         const int columns = s_.padded_hidden / kTileColumns;
-        block_.ForEachByWarp(s_.slice / kTileRows * columns, [&](int i) {
+        const int tiles = s_.slice / kTileRows * columns;
+        const int biases = number_ == 0 ? s_.padded_hidden : 0;
+        block_.ForEachByWarp(tiles + biases, [&](int i) {
+          if (i >= tiles) {
+            AddBiasGradient(chunk, RowsAThread(), s_.padded_hidden, i - tiles, HiddenBias());
+            return;
+          }
           const int pixel = i / columns * kTileRows, unit = i % columns * kTileColumns;
           Tile tile;
           MultiplyAdd<Half>(tile, Transposed(Inputs(), SliceStride()).From(pixel, 0),
@@ -455,26 +521,20 @@ class Epoch {
 
   // What the gradients are to be multiplied by: they are of a scaled loss, and may be clipped. Also
   // whether all are finite, where the loss is scaled.
-  TFAE_DEVICE float Factor(float loss_scale, bool& finite) {
+  TFAE_DEVICE float Factor(int step, float loss_scale, bool& finite) {
     if (!Half::kScalesLoss && s_.clip_norm <= 0) return 1.0f;
-    block_.ForEach(kThreads, [&](int thread) {
-      float sum = 0;
-      for (int i = thread; i < Size(); i += kThreads) {
-        if (i >= HiddenBias() && block_.index > 0) break;  // all blocks have the same
-        const float gradient = Gradients()[i] / loss_scale;
-        sum += gradient * gradient;
-      }
-      sums_[thread] = sum;
-    });
-    block_.Sync();
-    if (block_.IsFirstThread()) {
-      float sum = 0;
-      for (int thread = 0; thread < kThreads; ++thread) sum += sums_[thread];
-      s_.squares[block_.index] = sum;
-    }
-    block_.Meet();
     float sum = 0;
-    for (int block = 0; block < block_.count; ++block) sum += FloatOfOthers(s_.squares + block);
+    // All blocks have the same hidden biases.
+    block_.ForEach(block_.index == 0 ? Size() : HiddenBias(), [&](int i) {
+      const float gradient = Gradients()[i] / loss_scale;
+      sum += gradient * gradient;
+    });
+    sum = block_.Sum(sum, sums_);
+    const uint32_t flag = step % 2 == 0;
+    if (block_.IsFirstThread()) Hand(s_.squares + block_.index, sum, flag);
+    sum = 0;
+    block_.ForEach(block_.count, [&](int block) { sum += Take(s_.squares + block, flag); });
+    sum = block_.Sum(sum, sums_);
     finite = !Half::kScalesLoss || IsFinite(sum);
     const float norm = sqrtf(sum);
     if (s_.clip_norm <= 0) return 1.0f / loss_scale;
@@ -485,7 +545,7 @@ class Epoch {
 
   TFAE_DEVICE void Update(int step, float factor) {
     const float rate = s_.rates[step], decay = s_.decays ? s_.decays[step] : 0.0f;
-    ForEachParameter([&](int i, int, int) {
+    block_.ForEach(Size(), [&](int i) {  // the padding, too, whose gradients are 0
       float& value = own_[i];
       const float gradient = Gradients()[i] * factor, decayed = value - value * decay;
       value = decayed - Step(static_cast<Optimizer>(s_.optimizer), s_.constants, rate, gradient,
@@ -505,19 +565,11 @@ class Epoch {
   }
 
   TFAE_DEVICE void WriteLoss(double loss) {
-    double* sums = reinterpret_cast<double*>(sums_);
-#ifdef __CUDACC__
-    sums[threadIdx.x] = loss;
-    block_.Sync();
-    if (threadIdx.x == 0) {
-      loss = 0;
-      for (int thread = 0; thread < kThreads; ++thread) loss += sums[thread];
-    }
-#endif
+    loss = block_.Sum(loss, reinterpret_cast<double*>(sums_));
     if (block_.IsFirstThread()) s_.losses[block_.index] = loss;
   }
 
-  Block& block_;
+  const Block& block_;
   const Settings& s_;
   uint16_t* const encoder_;   // rounded, [slice, hidden]
   uint16_t* const decoder_;   // rounded, [hidden, slice]

@@ -16,10 +16,26 @@ enum class Optimizer { kAdadelta, kAdam, kMomentum, kSgd };
 
 constexpr int kSlotsOf[] = {2, 2, 1, 0};  // of an optimizer
 
+// The processor's own, which a GPU approximates to some 2^-21, as little as rounding allows to see.
+TFAE_DEVICE float Exp(float x) {
+#ifdef __CUDACC__
+  return __expf(x);
+#else
+  return std::exp(x);
+#endif
+}
+TFAE_DEVICE float Log(float x) {
+#ifdef __CUDACC__
+  return __logf(x);
+#else
+  return std::log(x);
+#endif
+}
+
 constexpr float kSeluScale = 1.05070098f, kSeluAlpha = 1.67326324f;
 
 TFAE_DEVICE float Sigmoid(float z) {
-  const float t = expf(-fabsf(z));  // never above 1, so that nothing overflows
+  const float t = Exp(-fabsf(z));  // never above 1, so that nothing overflows
   return (z >= 0 ? 1.0f : t) / (1.0f + t);
 }
 
@@ -44,7 +60,7 @@ TFAE_DEVICE float SlopeOf(Activation activation, float z, float a) {
     case Activation::kRelu: return a > 0 ? 1.0f : 0.0f;
     case Activation::kElu: return z > 0 ? 1.0f : a + 1.0f;
     case Activation::kSelu: return z > 0 ? kSeluScale : a + kSeluScale * kSeluAlpha;
-    case Activation::kGelu: return NormalCumulative(z) + z * expf(-0.5f * z * z) * 0.39894228f;
+    case Activation::kGelu: return NormalCumulative(z) + z * Exp(-0.5f * z * z) * 0.39894228f;
     case Activation::kSilu: {
       const float s = Sigmoid(z);
       return s * (1.0f + z * (1.0f - s));
@@ -59,12 +75,14 @@ struct LossAndSlope {
   float loss, slope;  // the slope by the pre-activation
 };
 
-// Of a target x and the output's pre-activation z. The cross-entropy is that of a sigmoid.
+// The cross-entropy of a target x and a sigmoid of z.
+TFAE_DEVICE LossAndSlope CrossEntropyOf(float z, float x) {
+  const float t = Exp(-fabsf(z)), one_more = 1.0f + t;
+  return {(z > 0 ? z : 0.0f) - z * x + Log(one_more), (z >= 0 ? 1.0f : t) / one_more - x};
+}
+
+// Another loss, of a target x and an activation of z.
 TFAE_DEVICE LossAndSlope LossOf(Loss loss, Activation activation, float z, float x) {
-  if (loss == Loss::kBinaryCrossentropy) {
-    const float t = expf(-fabsf(z));
-    return {(z > 0 ? z : 0.0f) - z * x + log1pf(t), (z >= 0 ? 1.0f : t) / (1.0f + t) - x};
-  }
   const float a = Activate(activation, z), e = a - x, slope = SlopeOf(activation, z, a);
   const float size = fabsf(e), sign = e > 0 ? 1.0f : (e < 0 ? -1.0f : 0.0f);
   switch (loss) {

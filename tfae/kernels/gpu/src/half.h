@@ -15,6 +15,12 @@
 
 namespace tfae::gpu {
 
+// Halves side by side, which are stored at once.
+template <int kCount>
+struct alignas(2 * kCount) Halves {
+  uint16_t at[kCount];
+};
+
 struct BFloat16 {
   static constexpr bool kScalesLoss = false;
   TFAE_DEVICE static uint16_t Round(float value) {

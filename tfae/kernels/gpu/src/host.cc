@@ -1,6 +1,7 @@
 // The same kernels on the processor, a thread for a block: the same arithmetic, slowly, but for
 // what only a block's threads together do, the layouts of tiles in registers among it.
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "epoch.h"
@@ -15,7 +16,7 @@ void Run(const tfae::gpu::Settings& settings, int blocks, int shared_bytes) {
       std::vector<tfae::gpu::Quad> memory(shared_bytes / sizeof(tfae::gpu::Quad));
       auto* shared = reinterpret_cast<unsigned char*>(memory.data());
       std::memset(shared, 0xff, shared_bytes);  // NaN: what is read before it was written shows
-      tfae::gpu::Block block{index, blocks, shared, settings.arrived};
+      tfae::gpu::Block block{index, blocks, shared};
       tfae::gpu::Epoch<Half, T>(block, settings).Run();
     });
   }
@@ -24,9 +25,9 @@ void Run(const tfae::gpu::Settings& settings, int blocks, int shared_bytes) {
 
 }  // namespace
 
-#define TFAE_EPOCH(name, half, row)                                               \
+#define TFAE_EPOCH(name, half, row)                                                         \
   extern "C" void name(const tfae::gpu::Settings* settings, int blocks, int shared_bytes) { \
-    Run<half, row>(*settings, blocks, shared_bytes);                              \
+    Run<half, row>(*settings, blocks, shared_bytes);                                        \
   }
 
 TFAE_EPOCH(tfae_epoch_bfloat16_uint8, tfae::gpu::BFloat16, uint8_t)

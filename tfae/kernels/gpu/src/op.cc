@@ -165,8 +165,8 @@ class Driver {
                  "cuMemcpyDtoDAsync");
   }
 
-  Status Clear(unsigned* word, void* stream) {
-    return Check(fill_(reinterpret_cast<uint64_t>(word), 0, 1, stream), "cuMemsetD32Async");
+  Status Clear(float* numbers, int64_t count, void* stream) {
+    return Check(fill_(reinterpret_cast<uint64_t>(numbers), 0, count, stream), "cuMemsetD32Async");
   }
 
  private:
@@ -297,7 +297,7 @@ class GpuTrainEpoch : public OpKernel {
 
     const int64_t exchanged = static_cast<int64_t>(settings.batch) * settings.padded_hidden;
     std::vector<Tensor> scratch;
-    scratch.reserve(6);
+    scratch.reserve(5);
     const auto allocate = [&](int64_t floats) -> float* {
       scratch.emplace_back();
       const Status status =
@@ -308,14 +308,15 @@ class GpuTrainEpoch : public OpKernel {
       }
       return scratch.back().flat<float>().data();
     };
-    settings.partials = allocate(blocks_ * exchanged);
+    // What blocks hand to each other, all of it in one piece, has to be 0.
+    const int64_t handed = (blocks_ + 1) * exchanged + blocks_;
+    settings.partials = allocate(handed);
+    settings.exchanged = settings.partials + blocks_ * exchanged;
+    settings.squares = settings.exchanged + exchanged;
     settings.before = allocate(exchanged);
-    settings.exchanged = allocate(exchanged);
-    settings.squares = allocate(blocks_);
     settings.spilled = spilled_bytes_ ? allocate(spilled_bytes_ / sizeof(float)) : nullptr;
-    settings.arrived = reinterpret_cast<unsigned*>(allocate(1));
     if (!context->status().ok()) return;
-    OP_REQUIRES_OK(context, driver.Clear(settings.arrived, stream));
+    OP_REQUIRES_OK(context, driver.Clear(settings.partials, handed, stream));
     OP_REQUIRES_OK(context, driver.Launch(kernel, blocks_, shared_bytes_, stream, settings));
   }
 

@@ -105,7 +105,7 @@ TFAE_DEVICE void MultiplyAdd(Tile& c, Matrix<kA> a, Matrix<kB> b, int depth) {
   // The two of B: the first 8 rows and the last.
   const int b_row = kB == kByRows ? matrix % 2 * 8 + row : matrix % 2 * 8;
   const int b_column = kB == kByRows ? 0 : row;
-  for (int k = 0; k < depth; k += kTileDepth) {
+  _Pragma("unroll 4") for (int k = 0; k < depth; k += kTileDepth) {
     unsigned left[4], right[2];
     const unsigned from_a = SharedAddress(a.At(a_row, k + a_column));
     const unsigned from_b = SharedAddress(b.At(k + b_row, b_column));

@@ -1,0 +1,134 @@
+// Numbers that blocks hand to each other through the device's memory, without a barrier.
+//
+// A number's last bit is its flag, which says whether it is there yet: a place has numbers with the
+// one flag and with the other in turns, at first with 0. So a block waits for the numbers that it
+// needs and for nothing else, for one way to the memory and back, where a barrier of all blocks
+// before reading them takes three. (NCCL's low-latency protocol has a flag beside each number.)
+// The last bit is worth 2^-24 of a number, far less than what rounding to a half takes.
+#pragma once
+
+#include "block.h"
+
+#ifndef __CUDACC__
+#include <cstring>
+#include <thread>
+#endif
+
+namespace tfae::gpu {
+
+// Four floats, which are loaded at once.
+struct alignas(16) Quad {
+  float at[4];
+};
+
+TFAE_DEVICE uint32_t BitsOf(float value) {
+#ifdef __CUDACC__
+  return __float_as_uint(value);
+#else
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  return bits;
+#endif
+}
+
+TFAE_DEVICE float FloatOf(uint32_t bits) {
+#ifdef __CUDACC__
+  return __uint_as_float(bits);
+#else
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+#endif
+}
+
+TFAE_DEVICE uint32_t Flagged(float value, uint32_t flag) { return (BitsOf(value) & ~1u) | flag; }
+
+// Writes a number for the other blocks.
+TFAE_DEVICE void Hand(float* to, float value, uint32_t flag) {
+#ifdef __CUDACC__
+  asm volatile("st.relaxed.gpu.global.u32 [%0], %1;"
+               :: "l"(__cvta_generic_to_global(to)), "r"(Flagged(value, flag)));
+#else
+  __atomic_store_n(reinterpret_cast<uint32_t*>(to), Flagged(value, flag), __ATOMIC_RELAXED);
+#endif
+}
+
+// Writes two numbers, side by side, for the other blocks.
+TFAE_DEVICE void HandPair(float* to, float first, float second, uint32_t flag) {
+#ifdef __CUDACC__
+  asm volatile("st.relaxed.gpu.global.v2.u32 [%0], {%1, %2};"
+               :: "l"(__cvta_generic_to_global(to)), "r"(Flagged(first, flag)),
+                  "r"(Flagged(second, flag)));
+#else
+  Hand(to, first, flag);
+  Hand(to + 1, second, flag);
+#endif
+}
+
+// What is in a place now.
+TFAE_DEVICE float Look(const float* from) {
+  uint32_t bits;
+#ifdef __CUDACC__
+  asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];"
+               : "=r"(bits) : "l"(__cvta_generic_to_global(from)));
+#else
+  bits = __atomic_load_n(reinterpret_cast<const uint32_t*>(from), __ATOMIC_RELAXED);
+#endif
+  return FloatOf(bits);
+}
+
+TFAE_DEVICE Quad LookAtQuad(const float* from) {
+#ifdef __CUDACC__
+  Quad quad;
+  asm volatile("ld.relaxed.gpu.global.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(quad.at[0]), "=f"(quad.at[1]), "=f"(quad.at[2]), "=f"(quad.at[3])
+               : "l"(__cvta_generic_to_global(from)));
+  return quad;
+#else
+  return {{Look(from), Look(from + 1), Look(from + 2), Look(from + 3)}};
+#endif
+}
+
+TFAE_DEVICE void LetOthersRun() {
+#ifndef __CUDACC__
+  std::this_thread::yield();
+#endif
+}
+
+// Waits for a number from another block.
+TFAE_DEVICE float Take(const float* from, uint32_t flag) {
+  float value = Look(from);
+  while ((BitsOf(value) & 1) != flag) {
+    LetOthersRun();
+    value = Look(from);
+  }
+  return value;
+}
+
+// Waits for n quads from other blocks, so many floats apart, and calls f(i, quad) in their order.
+// Eight at a time come in one way to the memory and back.
+template <typename F>
+TFAE_DEVICE void TakeQuads(const float* from, size_t stride, int n, uint32_t flag, F f) {
+  constexpr int kAtOnce = 8;
+  const auto is_there = [flag](const Quad& quad) {
+    uint32_t others = 0;
+    for (float number : quad.at) others |= BitsOf(number) ^ flag;
+    return (others & 1) == 0;
+  };
+  for (int start = 0; start < n; start += kAtOnce) {
+    Quad quads[kAtOnce];
+    TFAE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
+      if (start + i < n) quads[i] = LookAtQuad(from + (start + i) * stride);
+    }
+    TFAE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
+      if (start + i >= n) continue;
+      while (!is_there(quads[i])) {
+        LetOthersRun();
+        quads[i] = LookAtQuad(from + (start + i) * stride);
+      }
+      f(start + i, quads[i]);
+    }
+  }
+}
+
+}  // namespace tfae::gpu
