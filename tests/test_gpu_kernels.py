@@ -73,7 +73,7 @@ def host(tmp_path_factory):
 def assert_right(problem, launched, rtol):
     loss, tensors, _ = launched
     errors = relative_errors(problem, loss, tensors, problem.reference())
-    assert max(errors.values()) < rtol, errors
+    assert all(error < rtol for error in errors.values()), errors  # NaN is not
 
 
 def rows(count, features, dtype="uint8"):
@@ -120,6 +120,8 @@ def test_settings_are_those_of_float64(host, changes):
         (784, 32, 64, 150, H200),
         (1, 1, 1, 3, H200),
         (17, 33, 24, 50, H200),
+        (1100, 16, 32, 70, H200),  # more blocks than a thread adds parts of at once
+        (32, 256, 64, 150, H200),  # a wide layer, of which a thread takes more rows
         (100, 40, 100, 230, SMALL),
         (40, 16, 150, 320, Device(multiprocessors=3, shared_bytes=36 << 10)),  # chunks alone
         (200, 12, 32, 80, Device(multiprocessors=2, shared_bytes=20 << 10)),  # slices alone
@@ -228,7 +230,7 @@ def test_nvcc_knows_each_kind_of_device(capability):
 
 
 def test_the_arguments_are_laid_out_as_in_c():
-    assert ctypes.sizeof(Settings) == 27 * 8 + (21 + 4 + 1) * 4  # an odd one is filled up
+    assert ctypes.sizeof(Settings) == 42 * 8 + (22 + 4) * 4
 
 
 @pytest.mark.parametrize(
@@ -312,6 +314,6 @@ def test_the_op_is_built_and_finds_no_gpu():
             padded_hidden=16,
             chunk=16,
             shared_bytes=1,
-            offsets=[0] * 8,
+            offsets=[0] * 9,
             spilled_bytes=0,
         )

@@ -118,6 +118,7 @@ class Problem:
             "order": memory.put(self.order),
             "rates": memory.put(self.rates),
             **scale,
+            **{f"given_{name}": value for name, value in scale.items()},
         }
         if self.center is not None:
             given |= {"center": memory.put(self.center), "width": memory.put(self.width)}
@@ -147,6 +148,7 @@ class Problem:
             settings.spilled = 0
         for kind, arrays in enumerate(tensors):
             for number, array in enumerate(arrays):
+                settings.given[kind][number] = memory.address(array)
                 settings.tensors[kind][number] = memory.address(array)
         run(self.kernel, settings)
         loss = memory.get(scratch["losses"]).sum() / self.rows.size
@@ -160,7 +162,8 @@ class Problem:
         """
         tensors = [[tensor.copy() for tensor in kind] for kind in self.tensors]
         loss_sum, updates, skipped, good_steps = 0.0, 0, 0, self.good_steps
-        scale = self.loss_scale if self.half == "float16" else 1.0
+        scales = self.half == "float16"
+        scale = self.loss_scale if scales else 1.0
         for step in range(self.steps):
             picked = self.order[step * self.batch : (step + 1) * self.batch]
             with np.errstate(invalid="ignore", over="ignore"):  # where the loss scale is too high
@@ -170,12 +173,13 @@ class Problem:
             loss_sum += loss
             if all(np.isfinite(gradient).all() for gradient in gradients):
                 self._update(tensors, gradients, float(self.rates[updates]))
-                updates, good_steps = updates + 1, good_steps + 1
-                if good_steps == GROWTH_STEPS and self.half == "float16":
+                updates, good_steps = updates + 1, good_steps + scales
+                if good_steps == GROWTH_STEPS and scales:
                     scale, good_steps = scale * 2, 0
             else:
                 scale, skipped, good_steps = scale / 2, skipped + 1, 0
-        return loss_sum / self.rows.size, tensors, (scale, good_steps, skipped)
+        kept = scale if scales else self.loss_scale  # as it was
+        return loss_sum / self.rows.size, tensors, (kept, good_steps, skipped)
 
     def _values(self, rows):
         if rows.dtype == np.uint8:

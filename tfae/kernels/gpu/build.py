@@ -44,8 +44,9 @@ def cubin_command(capability):
             f"not for {capability}"
         )
     code = f"-gencode=arch=compute_{architecture},code=sm_{architecture}"
-    # Quotients and roots are off by a last bit or two, which a product's rounded inputs hide. The
-    # kernels are optimised side by side, on as many cores as there are.
+    # Quotients and roots may be off by two in the last place, which of an update or a loss is far
+    # less than the products' inputs were rounded by. The kernels are optimised side by side, on as
+    # many cores as there are.
     fast = "-ftz=true", "-prec-div=false", "-prec-sqrt=false"
     return _nvcc(), "-cubin", "-std=c++17", "-O3", *fast, "-split-compile=0", code
 

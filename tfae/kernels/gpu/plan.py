@@ -14,7 +14,10 @@ SMALLEST_CHUNK = 64
 
 _TILE = 16  # rows and columns of the products' tiles
 _SKEW = 8
-_PART_SUMS = THREADS * 16  # bytes
+# Bytes. Of parts of a share, a quad a thread; and of columns of few rows a thread, which are few
+# enough only where their sums fit.
+_PART_SUMS = THREADS * 16
+_SHARE_SLOPES = 64 * 16  # bytes: of a share that is summed at once, as src/epoch.h has it
 
 
 class Settings(ctypes.Structure):
@@ -27,26 +30,30 @@ class Settings(ctypes.Structure):
         rows: [N, D] uint8, or float32.
         order: [N] int32.
         center, width: [D] float32 each, of float rows; or 0.
-        tensors: Encoder's kernel [D, H] and bias [H], decoder's kernel [H, D] and bias [D],
-            float32, changed in place; then the first and second slots of each, as many as there
-            are.
+        given: Encoder's kernel [D, H] and bias [H], decoder's kernel [H, D] and bias [D], float32;
+            then the first and second slots of each, as many as there are.
+        tensors: Results, the same after the epoch. May be the same memory.
         rates, decays: [S] float32, as the CPU's kernels have them; decays may be 0.
         partials, exchanged, squares: Scratch, [G, B, P], [B, P] and [G] float32, through which
             blocks hand numbers to each other. The last bit of each must be 0.
-        before: Scratch, [B, P] float32.
+        hidden_slopes: Scratch, [B, P] float32.
         spilled: Scratch for weights that do not fit on chip, or 0.
         losses: Result, [G] float64, each block's part of the sum of the losses.
-        loss_scale, good_steps, skipped_steps: float32, int64, int64, changed in place.
+        given_loss_scale, given_good_steps, given_skipped_steps: float32, int64, int64.
+        loss_scale, good_steps, skipped_steps: Results, the same after the epoch. May be the same
+            memory.
     """
 
     _fields_ = (
         *[(name, ctypes.c_void_p) for name in ("rows", "order", "center", "width")],
-        ("tensors", ctypes.c_void_p * 4 * 3),
+        *[(name, ctypes.c_void_p * 4 * 3) for name in ("given", "tensors")],
         *[
             (name, ctypes.c_void_p)
             for name in (
-                *("rates", "decays", "partials", "before", "exchanged", "spilled", "squares"),
-                *("losses", "loss_scale", "good_steps", "skipped_steps"),
+                *("rates", "decays", "partials", "hidden_slopes", "exchanged", "spilled"),
+                *("squares", "losses"),
+                *("given_loss_scale", "given_good_steps", "given_skipped_steps"),
+                *("loss_scale", "good_steps", "skipped_steps"),
             )
         ],
         *[
@@ -56,7 +63,7 @@ class Settings(ctypes.Structure):
                 *("activation", "output_activation", "loss", "optimizer", "slots"),
                 *("slice", "slices", "padded_hidden", "chunk"),
                 *("at_raw", "at_inputs", "at_encoder", "at_decoder"),
-                *("at_exchanged", "at_slopes", "at_sums", "at_own"),
+                *("at_exchanged", "at_slopes", "at_sums", "at_share", "at_own"),
             )
         ],
         ("constants", ctypes.c_float * 3),
@@ -166,6 +173,7 @@ def _buffers(slice_, padded, chunk, copies, resident):
         "at_exchanged": chunk * (padded + _SKEW) * 2,
         "at_slopes": chunk * (slice_ + _SKEW) * 2,
         "at_sums": max(_PART_SUMS, row_tiles * max(slice_, padded) * 4),
+        "at_share": _SHARE_SLOPES,
         "at_own": _own_bytes(slice_, 1, padded) if resident else 0,
     }
 
@@ -179,7 +187,7 @@ def _scratch(blocks, slice_, slices, padded, batch, resident):
     exchanged = 4 * batch * padded
     return {
         "partials": blocks * exchanged,
-        "before": exchanged,
+        "hidden_slopes": exchanged,
         "exchanged": exchanged,
         "spilled": 0 if resident else blocks * _own_bytes(slice_, slices, padded),
         "squares": 4 * blocks,

@@ -58,6 +58,21 @@ struct Block {
       f(i);
     }
   }
+  // Calls f(row, column) for each of so many tiles, by whole warps: a row's by one warp where there
+  // are rows for all of them, and always by the same.
+  template <typename F>
+  TFAE_DEVICE void ForEachTile(int rows, int columns, F f) const {
+    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / kWarp, 0);
+    const int warps_a_row = rows < kWarps ? kWarps / rows : 1;
+    int row = warp, column = 0;
+    if (warps_a_row > 1) row = warp / warps_a_row, column = warp % warps_a_row;
+    for (; row < rows; row += kWarps) {
+      for (int i = column; i < columns; i += warps_a_row) {
+        __syncwarp();
+        f(row, i);
+      }
+    }
+  }
   TFAE_DEVICE bool IsFirstThread() const { return threadIdx.x == 0; }
   TFAE_DEVICE bool IsFirstOfWarp() const { return threadIdx.x % kWarp == 0; }
   TFAE_DEVICE void Sync() const { __syncthreads(); }
@@ -97,6 +112,12 @@ struct Block {
   template <typename F>
   void ForEachByWarp(int n, F f) const {
     ForEach(n, f);
+  }
+  template <typename F>
+  void ForEachTile(int rows, int columns, F f) const {
+    for (int row = 0; row < rows; ++row) {
+      for (int column = 0; column < columns; ++column) f(row, column);
+    }
   }
   bool IsFirstThread() const { return true; }
   bool IsFirstOfWarp() const { return true; }

@@ -46,27 +46,34 @@ struct Settings {
   const int32_t* order;
   const float* center;
   const float* width;
+  const float* given[kKinds][kTensors];
   float* tensors[kKinds][kTensors];
   const float* rates;
   const float* decays;
   float* partials;
-  float* before;
+  float* hidden_slopes;
   float* exchanged;
   float* spilled;
   float* squares;
   double* losses;
+  const float* given_loss_scale;
+  const int64_t* given_good_steps;
+  const int64_t* given_skipped_steps;
   float* loss_scale;
   int64_t* good_steps;
   int64_t* skipped_steps;
   int32_t row_count, features, hidden, batch;
   int32_t activation, output_activation, loss, optimizer, slots;
   int32_t slice, slices, padded_hidden, chunk;
-  int32_t at_raw, at_inputs, at_encoder, at_decoder, at_exchanged, at_slopes, at_sums, at_own;
+  int32_t at_raw, at_inputs, at_encoder, at_decoder, at_exchanged, at_slopes, at_sums, at_share;
+  int32_t at_own;
   float constants[3];
   float clip_norm;
 };
 
-static_assert(sizeof(Settings) == 27 * sizeof(void*) + 26 * 4, "as in plan.py");
+// A share's sums are on the way where elsewhere columns' are, of which as many fit.
+static_assert(kQuadsAtOnce * kParts == kThreads);
+static_assert(sizeof(Settings) == 42 * sizeof(void*) + 26 * 4, "as in plan.py");
 
 // The value of feature f that is stored as such a number.
 TFAE_DEVICE float ValueOf(const Settings&, uint8_t stored, int) { return stored / 255.0f; }
@@ -101,13 +108,20 @@ class Epoch {
         decoder_(At<uint16_t>(s_.at_decoder)), exchanged_(At<uint16_t>(s_.at_exchanged)),
         slopes_(At<uint16_t>(s_.at_slopes)), sums_(At<float>(s_.at_sums)),
         own_(s_.spilled ? s_.spilled + static_cast<size_t>(block.index) * (kKinds + 1) * Size()
-                        : At<float>(s_.at_own)) {
+                        : At<float>(s_.at_own)),
+        share_begin_(Quads(s_.batch) * block.index / block.count),
+        share_end_(Quads(s_.batch) * (block.index + 1) / block.count),
+        hidden_slopes_(share_end_ - share_begin_ <= kQuadsAtOnce
+                           ? At<float>(s_.at_share)
+                           : s_.hidden_slopes + share_begin_ * 4) {
     Enter(0);
   }
 
   TFAE_DEVICE void Run() {
     LossScale scale = {1.0f, 0, 0};
-    if (Half::kScalesLoss) scale = {*s_.loss_scale, *s_.good_steps, *s_.skipped_steps};
+    if (Half::kScalesLoss) {
+      scale = {*s_.given_loss_scale, *s_.given_good_steps, *s_.given_skipped_steps};
+    }
     Exchange(true);
     if (!InSlices()) Round();
     double loss = 0;
@@ -119,15 +133,15 @@ class Epoch {
       if (step == 0 && !Reloads()) Load(0);
       const float upstream = scale.value / (static_cast<float>(count_) * s_.features);
       Encode();
-      Share(kActivations, [this](int row, int unit, float sum) {
-        const float z = sum + own_[HiddenBias() + unit];
-        s_.before[row * s_.padded_hidden + unit] = z;
-        return Activate(HiddenActivation(), z);
+      Share(kActivations, [this](float* to, float& slope, int unit, float sum) {
+        const auto activation = static_cast<Activation>(s_.activation);
+        const float z = sum + own_[HiddenBias() + unit], value = Activate(activation, z);
+        Hand(to, unit < s_.hidden ? value : 0.0f, kActivations);
+        slope = SlopeOf(activation, z, value);
       });
       loss += Decode(upstream);
-      Share(kSlopes, [this](int row, int unit, float sum) {
-        const float z = s_.before[row * s_.padded_hidden + unit];
-        return sum * SlopeOf(HiddenActivation(), z, Activate(HiddenActivation(), z));
+      Share(kSlopes, [this](float* to, const float& slope, int unit, float sum) {
+        Hand(to, unit < s_.hidden ? sum * slope : 0.0f, kSlopes);
       });
       LoadAhead(start + s_.batch);  // while the slopes are on their way
       EncoderGradient();
@@ -158,7 +172,7 @@ class Epoch {
   TFAE_DEVICE U* At(int byte) const {
     return reinterpret_cast<U*>(block_.shared + byte);
   }
-  TFAE_DEVICE Activation HiddenActivation() const { return static_cast<Activation>(s_.activation); }
+  TFAE_DEVICE int Quads(int rows) const { return rows * s_.padded_hidden / 4; }
 
   // A block's parameters: of each slice the encoder [slice, hidden], the decoder [hidden, slice]
   // and the pixels' biases, and all of the hidden ones, which every block keeps alike. `own_` has
@@ -229,11 +243,10 @@ class Epoch {
     ForEachParameter([&](int i, int tensor, int at) {
       TFAE_ONE_BY_ONE for (int kind = 0; kind <= s_.slots; ++kind) {
         float& inside = own_[kind * Size() + i];
-        float& outside = s_.tensors[kind][tensor][at];
         if (reads) {
-          inside = outside;
+          inside = s_.given[kind][tensor][at];
         } else if (tensor != 1 || block_.index == 0) {
-          outside = inside;
+          s_.tensors[kind][tensor][at] = inside;
         }
       }
     });
@@ -255,7 +268,8 @@ class Epoch {
   TFAE_DEVICE bool InSlices() const { return s_.slices > 1; }
   TFAE_DEVICE bool Reloads() const { return InChunks() || InSlices(); }
   TFAE_DEVICE int Rows(int chunk) const { return Least(s_.chunk, count_ - chunk); }
-  TFAE_DEVICE static int Padded(int rows) { return (rows + kTileRows - 1) / kTileRows * kTileRows; }
+  TFAE_DEVICE int RowTiles(int chunk) const { return Padded(Rows(chunk)) / kTile; }
+  TFAE_DEVICE static int Padded(int rows) { return (rows + kTile - 1) / kTile * kTile; }
 
   // This slice's inputs of the rows from `chunk` on: as floats, and rounded.
   TFAE_DEVICE void Load(int chunk) {
@@ -296,7 +310,7 @@ class Epoch {
 
   // The rows of a column that a thread takes and sums. Few are sooner there, but have many sums.
   TFAE_DEVICE int RowsAThread() const {
-    return Padded(s_.chunk) / 4 * s_.padded_hidden <= 4 * kThreads ? 4 : kTileRows;
+    return Padded(s_.chunk) / 4 * s_.padded_hidden <= 4 * kThreads ? 4 : kTile;
   }
 
   // Takes what the blocks hand to each other of the rows from `chunk` on, and rounds it. Puts the
@@ -327,12 +341,57 @@ class Epoch {
     *reinterpret_cast<Halves<4>*>(to) = halves;
   }
 
-  // Adds up a column of sums_ [rows / run, columns] to a bias' gradient. A warp calls it.
-  TFAE_DEVICE void AddBiasGradient(int chunk, int run, int columns, int column, int at) {
-    const float sum = block_.SumByWarp(Padded(Rows(chunk)) / run,
-                                       [&](int i) { return sums_[i * columns + column]; });
-    float& gradient = Gradients()[at + column];
-    if (block_.IsFirstOfWarp()) gradient = (chunk ? gradient : 0.0f) + sum;
+  // Adds up the columns of sums_ [rows / run, columns] to a bias' gradient.
+  TFAE_DEVICE void AddBiasGradient(int chunk, int run, int columns, int at) {
+    const int count = Padded(Rows(chunk)) / run;
+    block_.ForEachByWarp(columns, [&](int column) {
+      const float sum =
+          block_.SumByWarp(count, [&](int i) { return sums_[i * columns + column]; });
+      float& gradient = Gradients()[at + column];
+      if (block_.IsFirstOfWarp()) gradient = (chunk ? gradient : 0.0f) + sum;
+    });
+  }
+
+  // Adds the product of left [m, rows] and right [rows, n] to a kernel's gradient [m, n], which the
+  // first chunk of rows begins. Where there are fewer tiles than warps, the rows of each are split.
+  TFAE_DEVICE void AddKernelGradient(int chunk, Matrix<kByColumns> left, int m,
+                                     Matrix<kByRows> right, int n, int at) {
+    const int columns = n / kTile, tiles = m / kTile * columns, steps = RowTiles(chunk);
+    float* to = Gradients() + at;
+    float* parts_of = Raw();  // which the loss was the last to need
+    const int room = s_.chunk * SliceStride() / (m * n);
+    const int parts = Least(Least(room, kWarps / tiles), steps);
+    if (parts < 2) {
+      block_.ForEachTile(m / kTile, columns, [&](int i, int j) {
+        Tile tile;
+        MultiplyAdd<Half>(tile, left.From(i * kTile, 0), right.From(0, j * kTile), steps * kTile);
+        tile.ForEachPair([&](int r, int c, float first, float second) {
+          float* sum = to + (i * kTile + r) * n + j * kTile + c;
+          sum[0] = (chunk ? sum[0] : 0.0f) + first;
+          sum[1] = (chunk ? sum[1] : 0.0f) + second;
+        });
+      });
+      block_.Sync();
+      return;
+    }
+    block_.ForEachByWarp(tiles * parts, [&](int item) {
+      const int part = item / tiles, i = item % tiles / columns, j = item % columns;
+      const int begin = steps * part / parts * kTile, end = steps * (part + 1) / parts * kTile;
+      Tile tile;
+      MultiplyAdd<Half>(tile, left.From(i * kTile, begin), right.From(begin, j * kTile),
+                        end - begin);
+      tile.ForEachPair([&](int r, int c, float first, float second) {
+        float* put = parts_of + part * m * n + (i * kTile + r) * n + j * kTile + c;
+        *reinterpret_cast<Pair*>(put) = {first, second};
+      });
+    });
+    block_.Sync();
+    block_.ForEach(m * n, [&](int i) {
+      float sum = chunk ? to[i] : 0.0f;
+      for (int part = 0; part < parts; ++part) sum += parts_of[part * m * n + i];
+      to[i] = sum;
+    });
+    block_.Sync();
   }
 
   // Hands a tile of this block's part of a sum over all pixels, which its first slice begins. Until
@@ -349,24 +408,14 @@ class Epoch {
     });
   }
 
-  // Adds a tile to a kernel's gradient, which the first chunk of rows begins.
-  TFAE_DEVICE void AddGradient(Tile& tile, int chunk, float* to, int stride) {
-    tile.ForEachPair([&](int i, int j, float first, float second) {
-      float* at = to + i * stride + j;
-      at[0] = (chunk ? at[0] : 0.0f) + first;
-      at[1] = (chunk ? at[1] : 0.0f) + second;
-    });
-  }
-
   // This block's part of the hidden pre-activations.
   TFAE_DEVICE void Encode() {
     ForEachSlice([&] {
       if (InSlices()) Round();
       for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
         if (Reloads()) Load(chunk);
-        const int columns = s_.padded_hidden / kTileColumns;
-        block_.ForEachByWarp(Padded(Rows(chunk)) / kTileRows * columns, [&](int i) {
-          const int row = i / columns * kTileRows, unit = i % columns * kTileColumns;
+        block_.ForEachTile(RowTiles(chunk), s_.padded_hidden / kTile, [&](int i, int j) {
+          const int row = i * kTile, unit = j * kTile;
           Tile tile;
           MultiplyAdd<Half>(tile, Straight(Inputs(), SliceStride()).From(row, 0),
                             Straight(encoder_, EncoderStride()).From(0, unit), s_.slice);
@@ -377,16 +426,14 @@ class Epoch {
     });
   }
 
-  // Adds all blocks' parts of this block's share of [rows, hidden], and hands f(row, unit, sum) to
-  // all. What is padding is 0.
+  // Adds all blocks' parts of this block's share of [rows, hidden]. Calls f(to, slope, unit, sum) for
+  // each sum: `to` is the place that all read, `slope` where the activation's slope is kept.
   template <typename F>
   TFAE_DEVICE void Share(uint32_t flag, F f) {
-    const int quads = count_ * s_.padded_hidden / 4;
-    const int begin = static_cast<int64_t>(quads) * block_.index / block_.count;
-    const int end = static_cast<int64_t>(quads) * (block_.index + 1) / block_.count;
+    const int end = Least(share_end_, Quads(count_));
     const size_t stride = static_cast<size_t>(s_.batch) * s_.padded_hidden;
     Quad* parts = reinterpret_cast<Quad*>(sums_);
-    for (int start = begin; start < end; start += kQuadsAtOnce) {
+    for (int start = share_begin_; start < end; start += kQuadsAtOnce) {
       const int now = Least(kQuadsAtOnce, end - start);
       block_.ForEach(now * kParts, [&](int i) {
         const int part = i / now, first = block_.count * part / kParts;
@@ -400,11 +447,10 @@ class Epoch {
       });
       block_.Sync();
       block_.ForEach(now * 4, [&](int i) {
-        const int at = (start + i / 4) * 4 + i % 4;
-        const int row = at / s_.padded_hidden, unit = at % s_.padded_hidden;
+        const int at = start * 4 + i;
         float sum = 0;
         for (int part = 0; part < kParts; ++part) sum += parts[part * now + i / 4].at[i % 4];
-        Hand(s_.exchanged + at, unit < s_.hidden ? f(row, unit, sum) : 0.0f, flag);
+        f(s_.exchanged + at, hidden_slopes_[at - share_begin_ * 4], at % s_.padded_hidden, sum);
       });
       block_.Sync();
     }
@@ -426,10 +472,9 @@ class Epoch {
   }
 
   TFAE_DEVICE void DecodeRows(int chunk, float upstream, float& loss) {
-    const int rows = Rows(chunk), row_tiles = Padded(rows) / kTileRows;
-    const int pixel_tiles = s_.slice / kTileColumns, unit_tiles = s_.padded_hidden / kTileColumns;
-    block_.ForEachByWarp(row_tiles * pixel_tiles, [&](int i) {
-      const int row = i / pixel_tiles * kTileRows, pixel = i % pixel_tiles * kTileColumns;
+    const int rows = Rows(chunk);
+    block_.ForEachTile(RowTiles(chunk), s_.slice / kTile, [&](int i, int j) {
+      const int row = i * kTile, pixel = j * kTile;
       Tile tile;
       MultiplyAdd<Half>(tile, Straight(exchanged_, EncoderStride()).From(row, 0),
                         Straight(decoder_, SliceStride()).From(0, pixel), s_.padded_hidden);
@@ -442,32 +487,20 @@ class Epoch {
         PutSlopes(tile, row, pixel, rows, upstream, loss,
                   [=](float z, float x) { return LossOf(of, activation, z, x); });
       }
-      tile.ForEachColumnSum([&](int c, float sum) {
-        sums_[row / kTileRows * s_.slice + pixel + c] = sum;
-      });
+      tile.ForEachColumnSum([&](int c, float sum) { sums_[i * s_.slice + pixel + c] = sum; });
     });
     block_.Sync();
     // First what the others wait for.
-    block_.ForEachByWarp(row_tiles * unit_tiles, [&](int i) {
-      const int row = i / unit_tiles * kTileRows, unit = i % unit_tiles * kTileColumns;
+    block_.ForEachTile(RowTiles(chunk), s_.padded_hidden / kTile, [&](int i, int j) {
+      const int row = i * kTile, unit = j * kTile;
       Tile tile;
       MultiplyAdd<Half>(tile, Straight(slopes_, SliceStride()).From(row, 0),
                         Transposed(decoder_, SliceStride()).From(0, unit), s_.slice);
       HandPartial(tile, chunk + row, unit, kSlopes);
     });
-    const int kernel_tiles = s_.padded_hidden / kTileRows * pixel_tiles;
-    block_.ForEachByWarp(kernel_tiles + s_.slice, [&](int i) {
-      if (i >= kernel_tiles) {
-        AddBiasGradient(chunk, kTileRows, s_.slice, i - kernel_tiles, OutputBias());
-        return;
-      }
-      const int unit = i / pixel_tiles * kTileRows, pixel = i % pixel_tiles * kTileColumns;
-      Tile tile;
-      MultiplyAdd<Half>(tile, Transposed(exchanged_, EncoderStride()).From(unit, 0),
-                        Straight(slopes_, SliceStride()).From(0, pixel), Padded(rows));
-      AddGradient(tile, chunk, Gradients() + Decoder() + unit * s_.slice + pixel, s_.slice);
-    });
-    block_.Sync();
+    AddBiasGradient(chunk, kTile, s_.slice, OutputBias());
+    AddKernelGradient(chunk, Transposed(exchanged_, EncoderStride()), s_.padded_hidden,
+                      Straight(slopes_, SliceStride()), s_.slice, Decoder());
   }
 
   // Makes of the products in a tile, of outputs without their biases, the loss' slopes by these
@@ -498,23 +531,11 @@ class Epoch {
       for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
         if (Reloads()) Load(chunk);
         TakeExchanged(chunk, kSlopes);
-        const int columns = s_.padded_hidden / kTileColumns;
-        const int tiles = s_.slice / kTileRows * columns;
-        const int biases = number_ == 0 ? s_.padded_hidden : 0;
-        block_.ForEachByWarp(tiles + biases, [&](int i) {
-          if (i >= tiles) {
-            AddBiasGradient(chunk, RowsAThread(), s_.padded_hidden, i - tiles, HiddenBias());
-            return;
-          }
-          const int pixel = i / columns * kTileRows, unit = i % columns * kTileColumns;
-          Tile tile;
-          MultiplyAdd<Half>(tile, Transposed(Inputs(), SliceStride()).From(pixel, 0),
-                            Straight(exchanged_, EncoderStride()).From(0, unit),
-                            Padded(Rows(chunk)));
-          AddGradient(tile, chunk, Gradients() + Encoder() + pixel * s_.padded_hidden + unit,
-                      s_.padded_hidden);
-        });
-        block_.Sync();
+        if (number_ == 0) {
+          AddBiasGradient(chunk, RowsAThread(), s_.padded_hidden, HiddenBias());
+        }
+        AddKernelGradient(chunk, Transposed(Inputs(), SliceStride()), s_.slice,
+                          Straight(exchanged_, EncoderStride()), s_.padded_hidden, Encoder());
       }
     });
   }
@@ -546,10 +567,13 @@ class Epoch {
   TFAE_DEVICE void Update(int step, float factor) {
     const float rate = s_.rates[step], decay = s_.decays ? s_.decays[step] : 0.0f;
     block_.ForEach(Size(), [&](int i) {  // the padding, too, whose gradients are 0
-      float& value = own_[i];
-      const float gradient = Gradients()[i] * factor, decayed = value - value * decay;
-      value = decayed - Step(static_cast<Optimizer>(s_.optimizer), s_.constants, rate, gradient,
-                             own_[Size() + i], own_[2 * Size() + i]);
+      // All is read before any of it is written, so that it is waited for together.
+      const float value = own_[i], gradient = Gradients()[i] * factor;
+      float first = own_[Size() + i], second = own_[2 * Size() + i];
+      own_[i] = value - value * decay - Step(static_cast<Optimizer>(s_.optimizer), s_.constants,
+                                             rate, gradient, first, second);
+      own_[Size() + i] = first;
+      own_[2 * Size() + i] = second;
     });
     block_.Sync();
     if (!InSlices()) Round();
@@ -577,6 +601,8 @@ class Epoch {
   uint16_t* const slopes_;     // of a chunk, rounded: the outputs'
   float* const sums_;          // for sums on the way
   float* const own_;
+  const int share_begin_, share_end_;  // of the quads of [batch, hidden]
+  float* const hidden_slopes_;         // of the share's activations
   int number_, first_, pixels_;  // the slice: which, where it begins, how many pixels it has
   const int32_t* order_ = nullptr;  // of the batch
   int count_ = 0;                   // its rows

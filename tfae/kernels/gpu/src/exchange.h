@@ -5,6 +5,10 @@
 // needs and for nothing else, for one way to the memory and back, where a barrier of all blocks
 // before reading them takes three. (NCCL's low-latency protocol has a flag beside each number.)
 // The last bit is worth 2^-24 of a number, far less than what rounding to a half takes.
+//
+// Of all that memory models say, this needs one thing: that who looks at one place sees its numbers
+// in the order in which they came. So a place has one block that writes it, and who reads it reads
+// each of its numbers.
 #pragma once
 
 #include "block.h"
@@ -106,7 +110,7 @@ TFAE_DEVICE float Take(const float* from, uint32_t flag) {
 }
 
 // Waits for n quads from other blocks, so many floats apart, and calls f(i, quad) in their order.
-// Eight at a time come in one way to the memory and back.
+// Eight at a time are asked for together, and those that are not there yet again together.
 template <typename F>
 TFAE_DEVICE void TakeQuads(const float* from, size_t stride, int n, uint32_t flag, F f) {
   constexpr int kAtOnce = 8;
@@ -120,13 +124,18 @@ TFAE_DEVICE void TakeQuads(const float* from, size_t stride, int n, uint32_t fla
     TFAE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
       if (start + i < n) quads[i] = LookAtQuad(from + (start + i) * stride);
     }
-    TFAE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
-      if (start + i >= n) continue;
-      while (!is_there(quads[i])) {
-        LetOthersRun();
-        quads[i] = LookAtQuad(from + (start + i) * stride);
+    for (bool waits = true; waits;) {
+      waits = false;
+      TFAE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
+        if (start + i < n && !is_there(quads[i])) {
+          quads[i] = LookAtQuad(from + (start + i) * stride);
+          waits = true;
+        }
       }
-      f(start + i, quads[i]);
+      if (waits) LetOthersRun();
+    }
+    TFAE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
+      if (start + i < n) f(start + i, quads[i]);
     }
   }
 }

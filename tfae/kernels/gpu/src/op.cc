@@ -109,7 +109,7 @@ class Driver {
         find(push_, "cuCtxPushCurrent_v2") && find(pop_, "cuCtxPopCurrent_v2") &&
         find(load_, "cuModuleLoadData") && find(function_, "cuModuleGetFunction") &&
         find(set_, "cuFuncSetAttribute") && find(launch_, "cuLaunchCooperativeKernel") &&
-        find(copy_, "cuMemcpyDtoDAsync_v2") && find(fill_, "cuMemsetD32Async")) {
+        find(fill_, "cuMemsetD32Async")) {
       return tensorflow::OkStatus();
     }
     return NotFound("the CUDA driver is too old: ", dlerror());
@@ -158,13 +158,6 @@ class Driver {
                  "cuLaunchCooperativeKernel");
   }
 
-  Status Copy(void* to, const void* from, size_t bytes, void* stream) {
-    if (bytes == 0 || to == from) return tensorflow::OkStatus();
-    return Check(copy_(reinterpret_cast<uint64_t>(to), reinterpret_cast<uint64_t>(from), bytes,
-                       stream),
-                 "cuMemcpyDtoDAsync");
-  }
-
   Status Clear(float* numbers, int64_t count, void* stream) {
     return Check(fill_(reinterpret_cast<uint64_t>(numbers), 0, count, stream), "cuMemsetD32Async");
   }
@@ -186,7 +179,6 @@ class Driver {
   int (*set_)(void*, int, int);
   int (*launch_)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*,
                  void**);
-  int (*copy_)(uint64_t, uint64_t, size_t, void*);
   int (*fill_)(uint64_t, unsigned, size_t, void*) = nullptr;  // the last one to be found
   std::mutex mutex_;
   std::map<std::pair<void*, std::string>, void*> modules_;
@@ -219,8 +211,8 @@ class GpuTrainEpoch : public OpKernel {
     get("shared_bytes", &shared_bytes_);
     get("spilled_bytes", &spilled_bytes_);
     if (!context->status().ok()) return;
-    OP_REQUIRES(context, offsets.size() == 8 && constants.size() <= 3,
-                InvalidArgument("8 offsets and at most 3 constants are needed"));
+    OP_REQUIRES(context, offsets.size() == 9 && constants.size() <= 3,
+                InvalidArgument("9 offsets and at most 3 constants are needed"));
     const auto is_one = [](int number, auto last) {
       return 0 <= number && number <= static_cast<int>(last);
     };
@@ -279,18 +271,23 @@ class GpuTrainEpoch : public OpKernel {
       Tensor* to;
       OpOutputList& outputs = is_slot ? new_slots : new_params;
       OP_REQUIRES_OK(context, outputs.allocate(number, from.shape(), &to));
-      OP_REQUIRES_OK(context, driver.Copy(to->data(), from.data(), from.TotalBytes(), stream));
+      settings.given[i / kTensors][i % kTensors] = from.flat<float>().data();
       settings.tensors[i / kTensors][i % kTensors] = to->flat<float>().data();
     }
-    const auto copied = [&](const char* name, const Tensor& from, auto** data) {
+    const auto allocate_like = [&](const char* name, const Tensor& given, const auto** from,
+                                   auto** data) {
       Tensor* to;
-      TF_RETURN_IF_ERROR(context->allocate_output(name, from.shape(), &to));
+      TF_RETURN_IF_ERROR(context->allocate_output(name, given.shape(), &to));
+      *from = static_cast<std::remove_pointer_t<decltype(from)>>(given.data());
       *data = static_cast<std::remove_pointer_t<decltype(data)>>(to->data());
-      return driver.Copy(to->data(), from.data(), from.TotalBytes(), stream);
+      return tensorflow::OkStatus();
     };
-    OP_REQUIRES_OK(context, copied("new_loss_scale", loss_scale, &settings.loss_scale));
-    OP_REQUIRES_OK(context, copied("new_good_steps", good_steps, &settings.good_steps));
-    OP_REQUIRES_OK(context, copied("new_skipped_steps", skipped_steps, &settings.skipped_steps));
+    OP_REQUIRES_OK(context, allocate_like("new_loss_scale", loss_scale,
+                                          &settings.given_loss_scale, &settings.loss_scale));
+    OP_REQUIRES_OK(context, allocate_like("new_good_steps", good_steps,
+                                          &settings.given_good_steps, &settings.good_steps));
+    OP_REQUIRES_OK(context, allocate_like("new_skipped_steps", skipped_steps,
+                                          &settings.given_skipped_steps, &settings.skipped_steps));
     Tensor* losses;
     OP_REQUIRES_OK(context, context->allocate_output("losses", {blocks_}, &losses));
     settings.losses = losses->flat<double>().data();
@@ -313,7 +310,7 @@ class GpuTrainEpoch : public OpKernel {
     settings.partials = allocate(handed);
     settings.exchanged = settings.partials + blocks_ * exchanged;
     settings.squares = settings.exchanged + exchanged;
-    settings.before = allocate(exchanged);
+    settings.hidden_slopes = allocate(exchanged);
     settings.spilled = spilled_bytes_ ? allocate(spilled_bytes_ / sizeof(float)) : nullptr;
     if (!context->status().ok()) return;
     OP_REQUIRES_OK(context, driver.Clear(settings.partials, handed, stream));
