@@ -426,8 +426,8 @@ class Epoch {
     });
   }
 
-  // Adds all blocks' parts of this block's share of [rows, hidden]. Calls f(to, slope, unit, sum) for
-  // each sum: `to` is the place that all read, `slope` where the activation's slope is kept.
+  // Adds all blocks' parts of this block's share of [rows, hidden]. Calls f(to, slope, unit, sum)
+  // for each sum: `to` is the place that all read, `slope` where the activation's slope is kept.
   template <typename F>
   TFAE_DEVICE void Share(uint32_t flag, F f) {
     const int end = Least(share_end_, Quads(count_));
