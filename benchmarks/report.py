@@ -191,8 +191,8 @@ def time_to_loss_table(document):
     return _table(header, rows) + (
         f"{work['dataset']}, {work['layers']}. The loss is the validation loss on which Keras ends "
         f"after {work['epochs']} epochs with Keras' own constants, here the mean of "
-        f"{work['seeds']} seeds; each seed has its own target. (Keras passes it for the first time "
-        f"in epoch {min(touched)} to {max(touched)}; it is counted to its end.) The fast recipe: "
+        f"{work['seeds']} seeds; each seed has its own target. Keras is counted to its last epoch, "
+        f"though it passes the target in epoch {_span(touched)}. The fast recipe: "
         f"`{fast}`. Seconds of training, median (lowest to highest) over the seeds; compiling, "
         f"which is listed apart, and validation do not count, nor do seeds that did not meet their "
         f"target. {_machine(document)}"
@@ -222,6 +222,11 @@ def _table(header, rows):
 
 def _seconds(spread):
     return f"{spread['median']:.1f} s ({spread['min']:.1f} to {spread['max']:.1f})"
+
+
+def _span(numbers):
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _work(work):
@@ -333,13 +338,17 @@ def main():
     parser = argparse.ArgumentParser(
         "python -m benchmarks.report", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--check", action="store_true", help="change nothing")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit status 1 where they differ"
+    )
     options = parser.parse_args()
     before = README.read_text()
     after = render(before)
     if options.check and after != before:
         sys.exit("README.md is not what the JSON says: run python -m benchmarks.report")
-    if not options.check:
+    if options.check:
+        print("README.md says what the JSON says")
+    else:
         README.write_text(after)
         plots.draw_scaling(read("scaling"), RESULTS / "scaling.png")
         plots.draw_time_to_loss(read("time_to_loss"), RESULTS / "time_to_loss.png")

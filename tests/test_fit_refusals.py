@@ -168,6 +168,14 @@ def test_an_optimizer_of_another_model_is_refused(native, rows):
     assert tfae.evaluate(second, rows, verbose=0) == pytest.approx(expected, rel=EPOCH_LOSS_RTOL)
 
 
+@pytest.mark.parametrize(
+    "name", ["class_weight", "steps_per_epoch", "validation_steps", "validation_batch_size"]
+)
+def test_what_only_keras_takes_is_refused_by_name(name, rows):
+    with pytest.raises(ValueError, match=f"takes no {name}: leave it out, or use model.fit"):
+        tfae.fit(compiled(sequential), rows, verbose=0, **{name: 3})
+
+
 class OwnStep(keras.Model):
     """A model with a training step of its own."""
 

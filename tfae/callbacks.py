@@ -87,19 +87,23 @@ class LossGuard(Callback):
         if record["val_loss"] is None:
             return
         last = record["epoch"] == trainer.epochs
-        late = last or int(trainer.engine.state.step) >= self.STEPS_TO_LEARN
+        steps = int(trainer.engine.state.step)
+        late = last or steps >= self.STEPS_TO_LEARN
         near_ln2 = abs(record["val_loss"] - LN2) < self.NEAR * LN2
         if self._cross_entropy and near_ln2 and late and not self._warned:
             self._warned = True
             self._warn(
                 f"the loss is {record['val_loss']:.4f} after epoch {record['epoch']}, near ln 2 = "
-                f"0.6931, which is what a model that has learnt nothing gets; {self._advice()}"
+                f"0.6931, which is what a model that has learnt nothing gets; {self._advice(steps)}"
             )
 
-    def _advice(self):
+    def _advice(self, steps):
         if self._optimizer == "adadelta" and self._learning_rate < 0.1:
             return f"Adadelta wants --learning-rate 1.0, not {self._learning_rate:g}"
-        return f"train for more --epochs, or raise --learning-rate (now {self._learning_rate:g})"
+        advice = f"train for more --epochs, or raise --learning-rate (now {self._learning_rate:g})"
+        if steps < self.STEPS_TO_LEARN:
+            return f"these were only {steps} steps: give a smaller --batch-size, {advice}"
+        return advice
 
 
 class History(Callback):
@@ -241,7 +245,9 @@ class StopOnSignal(Callback):
                     continue
                 if self.received:
                     # Checkpoints are written whole or not at all, so nothing is lost by this.
-                    os.write(2, b"stopped; --resume goes on from the last checkpoint, if any\n")
+                    os.write(
+                        2, b"stopped; --resume goes on from the last checkpoint, or begins again\n"
+                    )
                     os._exit(self.EXIT_STATUS)
                 self.received = number[0]
                 line = f"stopping after {self._under_way}; once more to stop at once\n"

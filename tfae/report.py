@@ -45,7 +45,9 @@ def write_report(workdir):
     """
     facts = workdir.read_run()
     if "final" not in facts:
-        raise DataError(f"{workdir.path} holds no finished run")
+        raise DataError(
+            f"{workdir.path} holds no finished run: python -m tfae.train --resume finishes one"
+        )
     config, history = workdir.read_config(), workdir.read_history()
     try:
         with np.load(workdir.examples, allow_pickle=False) as file:

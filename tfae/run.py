@@ -179,7 +179,8 @@ class Run:
         first = checkpoints.restore_last()
         if first > self.config.epochs:
             raise ConfigError(
-                f"--epochs {self.config.epochs} is fewer than the {first} that the run has"
+                f"--epochs {self.config.epochs} is fewer than the {first} that the run has: give "
+                "more, or leave it out"
             )
         if len(workdir.read_history()) < first:
             raise DataError(
@@ -188,6 +189,8 @@ class Run:
             )
         workdir.write_config(self.config)
         self.facts["warnings"] = earlier.get("warnings", [])
+        if earlier and not first:
+            self._warn("the run had no checkpoint yet, and begins again")
         before, now = (
             {key: value for key, value in facts.get("engine", {}).items() if key != "reason"}
             for facts in (earlier, self.facts)

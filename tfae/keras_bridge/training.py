@@ -32,6 +32,10 @@ def fit(
     sample_weight=None,
     initial_epoch=0,
     validation_freq=1,
+    class_weight=None,
+    steps_per_epoch=None,
+    validation_steps=None,
+    validation_batch_size=None,
     precision=None,
     engine="auto",
     seed=None,
@@ -59,6 +63,8 @@ def fit(
         initial_epoch: How many epochs count as done.
         validation_freq: Epochs between two validations, or a collection of those that have one,
             from 1.
+        class_weight, steps_per_epoch, validation_steps, validation_batch_size: Of `model.fit`; not
+            taken here but for None.
         precision: "float32", "mixed_bfloat16" or "mixed_float16"; that of the model's dtype policy
             by default.
         engine: "auto", "xla" or "fused".
@@ -73,6 +79,12 @@ def fit(
         ValueError: The model or an argument is not to be taken; the message says what to do.
         TrainingError: The engine that was asked for cannot be built on this machine.
     """
+    _refuse(
+        class_weight=class_weight,
+        steps_per_epoch=steps_per_epoch,
+        validation_steps=validation_steps,
+        validation_batch_size=validation_batch_size,
+    )
     check_taken(model)
     data = Data.of(x, y, sample_weight)
     if validation_split and validation_data is None:
@@ -131,6 +143,12 @@ def fit(
         model.optimizer.finalize_variable_values(model.trainable_weights)
     callbacks.on_train_end(logs)
     return model.history
+
+
+def _refuse(**arguments):
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"tfae.fit takes no {name}: leave it out, or use model.fit")
 
 
 def _limited(epochs):

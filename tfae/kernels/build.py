@@ -72,7 +72,10 @@ def find():
     try:
         return path if path.exists() else None
     except OSError as error:
-        raise KernelError(f"the cache {path.parent} cannot be used ({error.strerror})") from None
+        raise KernelError(
+            f"the cache {path.parent} cannot be used ({error.strerror}): let TFAE_CACHE_DIR name "
+            "a directory that can be written"
+        ) from None
 
 
 def _plan():

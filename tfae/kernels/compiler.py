@@ -74,7 +74,10 @@ def build_once(command, sources, path, what, say, link=()):
             _compile(command, sources, link, path)
             return time.perf_counter() - begin
     except OSError as error:
-        raise KernelError(f"the cache {path.parent} cannot be used ({error.strerror})") from None
+        raise KernelError(
+            f"the cache {path.parent} cannot be used ({error.strerror}): let TFAE_CACHE_DIR name "
+            "a directory that can be written"
+        ) from None
 
 
 @contextlib.contextmanager
