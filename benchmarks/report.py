@@ -152,6 +152,8 @@ def parity_table(document):
         f" Mixed precisions: of the mean of {max(seeds, default=0)} seeds' final validation "
         "losses, Keras under the same policy."
     )
+    if compiled := [result["name"] for result in document["results"] if "reference" in result]:
+        mixed += f" Held against Keras with jit_compile, not without: {', '.join(compiled)}."
     return _table(header, rows) + (
         f"{work['dataset']}, {work['layers']}, batches of {work['batch_size']}, {work['epochs']} "
         "epochs from the same weights in the same order. float32: the largest relative difference "

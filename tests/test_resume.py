@@ -260,6 +260,23 @@ def test_a_second_ctrl_c_stops_in_the_middle_of_an_epoch(tmp_path, start):
     assert (tmp_path / "run" / "history.jsonl").read_text() == ""
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(
+    rows_file, tmp_path, capsys
+):
+    work = tmp_path / "run"
+    assert main([*arguments(rows_file, work, ADAM, 1), "--quiet"]) == 0
+    before = json.loads((work / "history.jsonl").read_text())["loss"]
+    shutil.rmtree(work / "checkpoints")
+    facts = json.loads((work / "run.json").read_text())
+    (work / "run.json").write_text(json.dumps(facts | {"status": "running"}))
+    capsys.readouterr()
+
+    assert main(["--resume", "--workdir", str(work), "--quiet"]) == 0
+
+    assert "no checkpoint yet, and begins again" in capsys.readouterr().err
+    assert json.loads((work / "history.jsonl").read_text())["loss"] == before
+
+
 def test_a_reader_that_goes_away_does_not_end_the_run(rows_file, tmp_path, start):
     process = start(arguments(rows_file, tmp_path / "run", ADAM, 20))
     wait_for(process, "model:")

@@ -71,8 +71,13 @@ def _memory_bytes():
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def processor_flags():
+    """What instructions there are, as Linux lists them; "" where that is not known."""
+    return _cpu_fact("flags") or _cpu_fact("Features")
+
+
 def _instructions():
-    flags = (_cpu_fact("flags") or _cpu_fact("Features")).split()
+    flags = processor_flags().split()
     return next((name for flag, name in INSTRUCTIONS.items() if flag in flags), "")
 
 

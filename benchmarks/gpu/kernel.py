@@ -115,11 +115,7 @@ def check(cupy, module, device, quick=False):
     memory = DeviceMemory(cupy)
     for name, problem, rtol in _problems(quick):
         plan = problem.plan(device)
-
-        def run(kernel, settings, plan=plan):
-            module.launch(kernel, settings, plan)
-            cupy.cuda.runtime.deviceSynchronize()
-
+        run = _waiting(cupy, module, plan)
         launched = problem.launch(plan, memory, run)
         same = _equal(launched, problem.launch(plan, memory, run))
         expected = problem.reference()
@@ -136,6 +132,16 @@ def check(cupy, module, device, quick=False):
         yield {"name": name, "error": error, "tolerance": rtol, "same": same, "right": bool(right)}
 
 
+def _waiting(cupy, module, plan):
+    """Launches a kernel and waits for it: (name, settings)."""
+
+    def run(kernel, settings):
+        module.launch(kernel, settings, plan)
+        cupy.cuda.runtime.deviceSynchronize()
+
+    return run
+
+
 def _equal(launched, others):
     """Whether two launches gave the same to the bit."""
     arrays = zip(chain(*launched[1]), chain(*others[1]), strict=True)
@@ -146,11 +152,7 @@ def repeat_epochs(cupy, module, device, repeats):
     """Whether epochs of 60,000 rows give the same each time: of a race one in many steps shows."""
     problem = Problem(784, 32, 256, _bytes(60_000, 784))
     plan, memory = problem.plan(device), DeviceMemory(cupy)
-
-    def run(kernel, settings):
-        module.launch(kernel, settings, plan)
-        cupy.cuda.runtime.deviceSynchronize()
-
+    run = _waiting(cupy, module, plan)
     first, *others = (problem.launch(plan, memory, run) for _ in range(repeats))
     same = np.isfinite(first[0]) and all(_equal(first, other) for other in others)
     print(f"{'right' if same else 'WRONG'}  {repeats} epochs of {problem.steps} steps are the same")

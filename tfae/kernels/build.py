@@ -1,6 +1,5 @@
 """Build the native kernels with the machine's own compiler, once, into the cache."""
 
-import contextlib
 import os
 import platform
 import shlex
@@ -10,7 +9,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfae.kernels.compiler import KernelError, NoCompiler, build_once, cached_path
+from tfae.environment import processor_flags
+from tfae.kernels.compiler import CacheUnusable, NoCompiler, build_once, cached_path
 
 SOURCES = Path(__file__).parent / "src"
 COMPILERS = ("c++", "g++", "clang++")
@@ -72,19 +72,17 @@ def find():
     try:
         return path if path.exists() else None
     except OSError as error:
-        raise KernelError(
-            f"the cache {path.parent} cannot be used ({error.strerror}): let TFAE_CACHE_DIR name "
-            "a directory that can be written"
-        ) from None
+        raise CacheUnusable(path.parent, error) from None
 
 
 def _plan():
     """The compiler, its flags, and where what it makes of the sources lies."""
     compiler = compiler_command()
     flags = (*FLAGS, _processor_flag(), *tf.sysconfig.get_compile_flags())
-    # Wherever this TensorFlow lies: another environment may have the same.
+    # Wherever this TensorFlow lies: another environment may have the same. And for the instructions
+    # that there are: the cache may lie on a disk that machines share.
     plain = [flag for flag in flags if not flag.startswith("-I")]
-    of = (tf.version.VERSION, _processor(), *plain)
+    of = (tf.version.VERSION, processor_flags() or platform.processor(), *plain)
     return compiler, flags, cached_path("fused", ".so", SOURCES, compiler, of)
 
 
@@ -107,12 +105,3 @@ def compiler_command():
 
 def _processor_flag():
     return "-march=native" if platform.machine() in ("x86_64", "AMD64") else "-mcpu=native"
-
-
-def _processor():
-    """What instructions there are: the cache may lie on a disk that machines share."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith(("flags", "Features")):
-                return line
-    return platform.processor()

@@ -23,6 +23,16 @@ class NoCompiler(KernelError):
     """This machine has not the compiler."""
 
 
+class CacheUnusable(KernelError):
+    """The directory of the cache cannot be read or written."""
+
+    def __init__(self, directory, error):
+        super().__init__(
+            f"the cache {directory} cannot be used ({error.strerror}): let TFAE_CACHE_DIR name a "
+            "directory that can be written"
+        )
+
+
 def cached_path(name, suffix, sources, compiler, of):
     """Where what a compiler makes of sources lies in the cache.
 
@@ -74,10 +84,7 @@ def build_once(command, sources, path, what, say, link=()):
             _compile(command, sources, link, path)
             return time.perf_counter() - begin
     except OSError as error:
-        raise KernelError(
-            f"the cache {path.parent} cannot be used ({error.strerror}): let TFAE_CACHE_DIR name "
-            "a directory that can be written"
-        ) from None
+        raise CacheUnusable(path.parent, error) from None
 
 
 @contextlib.contextmanager

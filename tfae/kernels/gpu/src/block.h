@@ -51,9 +51,7 @@ struct Block {
   // Calls f(i) for each i below n by whole warps, always the same warp for the same i.
   template <typename F>
   TFAE_DEVICE void ForEachByWarp(int n, F f) const {
-    // The compiler has to see that a warp's threads agree, and stay together.
-    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / kWarp, 0);
-    for (int i = warp; i < n; i += kWarps) {
+    for (int i = Warp(); i < n; i += kWarps) {
       __syncwarp();
       f(i);
     }
@@ -62,14 +60,11 @@ struct Block {
   // are rows for all of them, and always by the same.
   template <typename F>
   TFAE_DEVICE void ForEachTile(int rows, int columns, F f) const {
-    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / kWarp, 0);
-    const int warps_a_row = rows < kWarps ? kWarps / rows : 1;
-    int row = warp, column = 0;
-    if (warps_a_row > 1) row = warp / warps_a_row, column = warp % warps_a_row;
-    for (; row < rows; row += kWarps) {
-      for (int i = column; i < columns; i += warps_a_row) {
+    const int warp = Warp(), warps_a_row = rows < kWarps ? kWarps / rows : 1;
+    for (int row = warp / warps_a_row; row < rows; row += kWarps) {
+      for (int column = warp % warps_a_row; column < columns; column += warps_a_row) {
         __syncwarp();
-        f(row, i);
+        f(row, column);
       }
     }
   }
@@ -88,13 +83,18 @@ struct Block {
   template <typename V>
   TFAE_DEVICE V Sum(V mine, V* scratch) const {
     mine = SumOfWarp(mine);
-    if (threadIdx.x % kWarp == 0) scratch[threadIdx.x / kWarp] = mine;
+    if (IsFirstOfWarp()) scratch[threadIdx.x / kWarp] = mine;
     Sync();
     V sum = 0;
     for (int warp = 0; warp < kWarps; ++warp) sum += scratch[warp];
     Sync();
     return sum;
   }
+
+ private:
+  // This thread's. The compiler has to see that a warp's threads agree, and stay together.
+  TFAE_DEVICE static int Warp() { return __shfl_sync(0xffffffffu, threadIdx.x / kWarp, 0); }
+
   template <typename V>
   TFAE_DEVICE static V SumOfWarp(V sum) {
     for (int step = 1; step < kWarp; step *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);

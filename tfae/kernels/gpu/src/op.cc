@@ -10,7 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "epoch.h"
+#include "functions.h"
+#include "settings.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
