@@ -4,6 +4,7 @@ import json
 import re
 import struct
 from html.parser import HTMLParser
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -64,7 +65,8 @@ def test_the_page_is_self_contained_and_complete(finished_run):
         "Worst-rebuilt rows",
         facts["dataset"]["sha256"],
         facts["environment"]["tensorflow"],
-        "batch_size",
+        "--batch-size256",
+        "--layers3",
     ):
         assert words in page.text, words
 
@@ -96,6 +98,8 @@ def test_a_report_of_no_run_is_one_line(tmp_path, capsys):
 def test_the_verbs(capsys):
     assert tfae_main(["--help"]) == 0
     assert "train" in capsys.readouterr().out
+    assert tfae_main(["--version"]) == 0
+    assert capsys.readouterr().out == f"tfae {version('tfae')}\n"
     for wrong, message in (("dance", "'dance' is no verb"), ("report", "usage: tfae report DIR")):
         assert tfae_main([wrong]) == 2
         assert message in capsys.readouterr().err

@@ -122,6 +122,14 @@ def test_the_same_seed_gives_the_same_losses(rows_file, tmp_path):
     assert histories[0] == histories[1]
 
 
+def test_a_code_that_has_room_for_all_is_warned_of(rows_file, tmp_path, capsys):
+    options = ("--layers", 40, "--epochs", 1, "--quiet", "--workdir", "run")
+    assert train("--dataset", rows_file, *options) == 0
+    assert "a code of 40 has room for all 36 features" in capsys.readouterr().err
+    (warning,) = json.loads((tmp_path / "run" / "run.json").read_text())["warnings"]
+    assert "give --layers that end on fewer" in warning
+
+
 def test_a_table_is_scaled_and_says_so(table, tmp_path, capsys):
     np.savetxt(tmp_path / "table.csv", table, delimiter=",")
     assert train("--dataset", "table.csv", "--workdir", "run", "--activation", "tanh") == 0

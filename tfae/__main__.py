@@ -2,12 +2,14 @@
 
 import sys
 
+from tfae import __version__
 from tfae.errors import TfaeError
 
 USAGE = """usage: tfae VERB ...
 
   train        train an autoencoder (tfae train --help)
   report DIR   make a run's plots and its page again from its saved files
+  --version    say which tfae this is
 """
 
 
@@ -16,6 +18,9 @@ def main(argv=None):
     verb, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if verb in ("-h", "--help"):
         print(USAGE, end="")
+        return 0
+    if verb == "--version":
+        print(f"tfae {__version__}")
         return 0
     if verb == "train":
         from tfae.train import main as train

@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 from matplotlib.figure import Figure
 
+from tfae.config import flag_of, shown
 from tfae.errors import DataError
 from tfae.workdir import write_text, write_whole
 
@@ -115,7 +116,10 @@ def plot_pairs(rows, rebuilt, image_shape, title, labels=None):
         title: Of the figure.
         labels: A text below each pair.
     """
-    figure = Figure(figsize=(1.05 * max(len(rows), 7), 2.7), dpi=120, layout="constrained")
+    height = 2.7
+    if image_shape:  # an inch wide each
+        height = 2 * min(image_shape[0] / image_shape[1], 2) + (0.65 if labels else 0.4)
+    figure = Figure(figsize=(1.05 * max(len(rows), 7), height), dpi=120, layout="constrained")
     figure.suptitle(title, fontsize=10, parse_math=False)
     if image_shape:
         _draw_images(figure.subplots(), rows, rebuilt, image_shape, labels)
@@ -198,6 +202,8 @@ def _page(title, facts, config, history, loss_plot, pairs, worst):
         "peak memory": f"{facts['peak_memory_gb']:.2f} GB",
     }
     data = {key.replace("_", " "): value for key, value in dataset.items() if value}
+    given = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
+    configuration = {flag_of(name): shown(value) for name, value in given.items()}
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
 <meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>
@@ -210,7 +216,7 @@ def _page(title, facts, config, history, loss_plot, pairs, worst):
 <h2>Worst-rebuilt rows</h2>{_image(worst, "the rows with the largest errors")}
 <h2>Run</h2>{_table(run)}
 <h2>Data</h2>{_table(data)}
-<h2>Configuration</h2>{_table(dataclasses.asdict(config))}
+<h2>Configuration</h2>{_table(configuration)}
 <h2>Environment</h2>{_table(facts["environment"])}
 </body></html>
 """

@@ -84,6 +84,7 @@ class Run:
         """
         if not resume:
             workdir.create(self.config, overwrite)
+            self._warn_of_wide_code()
         checkpoints = Checkpoints(workdir.checkpoints, **self._trackables)
         first, earlier_s = self._resume(workdir, checkpoints) if resume else (0, 0.0)
         history = History(workdir, workdir.read_history()[:first])
@@ -162,6 +163,14 @@ class Run:
             callbacks.append(TensorBoard(workdir.tensorboard, self.model, shown, self.image_shape))
         callbacks.append(SaveCheckpoints(checkpoints, config.checkpoint_every))
         return callbacks + make_progress(quiet)
+
+    def _warn_of_wide_code(self):
+        stack = self.model.stack
+        if stack.code_size >= stack.features:
+            self._warn(
+                f"a code of {stack.code_size} has room for all {stack.features} features of a row: "
+                "it compresses nothing; give --layers that end on fewer"
+            )
 
     def _warn(self, line):
         self.facts["warnings"].append(line)
