@@ -19,6 +19,19 @@ namespace tfae::gpu {
 constexpr int kThreads = 512;  // a block
 constexpr int kWarp = 32, kWarps = kThreads / kWarp;
 
+// Divides numbers from 0 to 2^20, all by the same one: for integers as such a GPU takes some thirty
+// instructions.
+class Divisor {
+ public:
+  TFAE_DEVICE explicit Divisor(int by) : by_(by), inverse_(1.0f / by) {}
+  TFAE_DEVICE int Quotient(int n) const { return static_cast<int>((n + 0.5f) * inverse_); }
+  TFAE_DEVICE int Remainder(int n) const { return n - Quotient(n) * by_; }
+
+ private:
+  int by_;
+  float inverse_;
+};
+
 struct Block {
   int index, count;       // this one, of so many, all of which run at once
   unsigned char* shared;  // its memory
@@ -60,9 +73,10 @@ struct Block {
   // are rows for all of them, and always by the same.
   template <typename F>
   TFAE_DEVICE void ForEachTile(int rows, int columns, F f) const {
-    const int warp = Warp(), warps_a_row = rows < kWarps ? kWarps / rows : 1;
-    for (int row = warp / warps_a_row; row < rows; row += kWarps) {
-      for (int column = warp % warps_a_row; column < columns; column += warps_a_row) {
+    const int warp = Warp(), warps_a_row = rows < kWarps ? Divisor(rows).Quotient(kWarps) : 1;
+    const Divisor by(warps_a_row);
+    for (int row = by.Quotient(warp); row < rows; row += kWarps) {
+      for (int column = by.Remainder(warp); column < columns; column += warps_a_row) {
         __syncwarp();
         f(row, column);
       }

@@ -26,6 +26,7 @@ namespace tfae::gpu {
 constexpr int kSkew = 8;     // a matrix' rows in shared memory begin in different banks
 constexpr int kQuadsAtOnce = 64, kParts = kThreads / kQuadsAtOnce;  // of a share that is summed
 static_assert(kQuadsAtOnce * kParts == kThreads);  // as much room as plan.py leaves for them
+constexpr int kMostParts = 8;  // of the rows of a kernel's gradient
 constexpr uint32_t kActivations = 1, kSlopes = 0;  // flags
 constexpr int kGrowthSteps = 2000;  // good steps before the loss scale is doubled
 
@@ -40,7 +41,7 @@ struct LossScale {
 };
 
 // The value of feature f that is stored as such a number.
-TFAE_DEVICE float ValueOf(const Settings&, uint8_t stored, int) { return stored / 255.0f; }
+TFAE_DEVICE float ValueOf(const Settings&, uint8_t stored, int) { return stored * (1 / 255.0f); }
 TFAE_DEVICE float ValueOf(const Settings& s, float stored, int f) {
   return s.center ? (stored - s.center[f]) / s.width[f] : stored;
 }
@@ -219,10 +220,11 @@ class Epoch {
 
   // Rounds the slice's kernels for the products.
   TFAE_DEVICE void Round() {
+    const Divisor by_hidden(s_.padded_hidden), by_slice(s_.slice);
     block_.ForEach(KernelSize(), [&](int i) {
-      encoder_[i / s_.padded_hidden * EncoderStride() + i % s_.padded_hidden] =
-          Half::Round(own_[Encoder() + i]);
-      decoder_[i / s_.slice * SliceStride() + i % s_.slice] = Half::Round(own_[Decoder() + i]);
+      // A row is kSkew longer there.
+      encoder_[i + by_hidden.Quotient(i) * kSkew] = Half::Round(own_[Encoder() + i]);
+      decoder_[i + by_slice.Quotient(i) * kSkew] = Half::Round(own_[Decoder() + i]);
     });
     block_.Sync();
   }
@@ -238,15 +240,20 @@ class Epoch {
   // This slice's inputs of the rows from `chunk` on: as floats, and rounded.
   TFAE_DEVICE void Load(int chunk) {
     const int rows = Rows(chunk), quads = s_.slice / 4;
+    const Divisor by_quads(quads);
     block_.ForEachLoaded(
         Padded(rows) * quads,
-        [&](int i) { return i / quads < rows ? order_[chunk + i / quads] : 0; },
+        [&](int i) {
+          const int row = by_quads.Quotient(i);
+          return row < rows ? order_[chunk + row] : 0;
+        },
         [&](int i, int row) {
           const T* from = static_cast<const T*>(s_.rows) + static_cast<size_t>(row) * s_.features;
-          return FourOf(from + first_ + i % quads * 4, pixels_ - i % quads * 4);
+          const int pixel = by_quads.Remainder(i) * 4;
+          return FourOf(from + first_ + pixel, pixels_ - pixel);
         },
         [&](int i, const Four<T>& four) {
-          const int row = i / quads, pixel = i % quads * 4;
+          const int row = by_quads.Quotient(i), pixel = by_quads.Remainder(i) * 4;
           Quad values = {};
           for (int j = 0; j < 4; ++j) {
             if (row < rows && pixel + j < pixels_) {
@@ -272,31 +279,35 @@ class Epoch {
     count_ = count;
   }
 
-  // The rows of a column that a thread takes and sums. Few are sooner there, but have many sums.
-  TFAE_DEVICE int RowsAThread() const {
-    return Padded(s_.chunk) / 4 * s_.padded_hidden <= 4 * kThreads ? 4 : kTile;
+  // Takes what the blocks hand to each other of the rows from `chunk` on, and rounds it. A thread
+  // takes some rows of four columns and puts their sums to sums_; returns the sums of a column. Of
+  // few rows each, all are sooner there, but there are many sums.
+  TFAE_DEVICE int TakeExchanged(int chunk, uint32_t flag) {
+    if (Padded(s_.chunk) / 4 * s_.padded_hidden <= 4 * kThreads) return TakeRows<4>(chunk, flag);
+    return TakeRows<kTile>(chunk, flag);
   }
 
-  // Takes what the blocks hand to each other of the rows from `chunk` on, and rounds it. Puts the
-  // sums of the columns, of RowsAThread() rows each, to sums_.
-  TFAE_DEVICE void TakeExchanged(int chunk, uint32_t flag) {
-    const int rows = Rows(chunk), quads = s_.padded_hidden / 4, run = RowsAThread();
-    block_.ForEach(Padded(rows) / run * quads, [&](int i) {
-      const int start = i / quads * run, unit = i % quads * 4;
+  template <int kRows>
+  TFAE_DEVICE int TakeRows(int chunk, uint32_t flag) {
+    const int rows = Rows(chunk), quads = s_.padded_hidden / 4, sums = Padded(rows) / kRows;
+    const Divisor by_quads(quads);
+    block_.ForEach(sums * quads, [&](int i) {
+      const int at = by_quads.Quotient(i), unit = by_quads.Remainder(i) * 4, start = at * kRows;
       const float* from = s_.exchanged + (chunk + start) * s_.padded_hidden + unit;
       uint16_t* to = exchanged_ + start * EncoderStride() + unit;
       Quad sum = {};
-      TakeQuads(from, s_.padded_hidden, Least(run, rows - start), flag,
-                [&](int row, const Quad& quad) {
-                  for (int j = 0; j < 4; ++j) sum.at[j] += quad.at[j];
-                  PutRounded(to + row * EncoderStride(), quad);
-                });
-      for (int row = rows > start ? rows - start : 0; row < run; ++row) {
+      TakeQuads<kRows < 8 ? kRows : 8>(
+          from, s_.padded_hidden, Least(kRows, rows - start), flag, [&](int row, const Quad& quad) {
+            for (int j = 0; j < 4; ++j) sum.at[j] += quad.at[j];
+            PutRounded(to + row * EncoderStride(), quad);
+          });
+      TFAE_ONE_BY_ONE for (int row = rows > start ? rows - start : 0; row < kRows; ++row) {
         PutRounded(to + row * EncoderStride(), Quad());
       }
-      *reinterpret_cast<Quad*>(sums_ + i / quads * s_.padded_hidden + unit) = sum;
+      *reinterpret_cast<Quad*>(sums_ + at * s_.padded_hidden + unit) = sum;
     });
     block_.Sync();
+    return sums;
   }
 
   TFAE_DEVICE static void PutRounded(uint16_t* to, const Quad& quad) {
@@ -305,9 +316,8 @@ class Epoch {
     *reinterpret_cast<Halves<4>*>(to) = halves;
   }
 
-  // Adds up the columns of sums_ [rows / run, columns] to a bias' gradient.
-  TFAE_DEVICE void AddBiasGradient(int chunk, int run, int columns, int at) {
-    const int count = Padded(Rows(chunk)) / run;
+  // Adds up the columns of sums_ [count, columns] to a bias' gradient.
+  TFAE_DEVICE void AddBiasGradient(int chunk, int count, int columns, int at) {
     block_.ForEachByWarp(columns, [&](int column) {
       const float sum =
           block_.SumByWarp(count, [&](int i) { return sums_[i * columns + column]; });
@@ -321,10 +331,11 @@ class Epoch {
   TFAE_DEVICE void AddKernelGradient(int chunk, Matrix<kByColumns> left, int m,
                                      Matrix<kByRows> right, int n, int at) {
     const int columns = n / kTile, tiles = m / kTile * columns, steps = RowTiles(chunk);
+    const Divisor by_tiles(tiles);
     float* to = Gradients() + at;
     float* parts_of = Raw();  // which the loss was the last to need
-    const int room = s_.chunk * SliceStride() / (m * n);
-    const int parts = Least(Least(room, kWarps / tiles), steps);
+    const int room = Divisor(m * n).Quotient(s_.chunk * SliceStride());
+    const int parts = Least(Least(room, kMostParts), Least(by_tiles.Quotient(kWarps), steps));
     if (parts < 2) {
       block_.ForEachTile(m / kTile, columns, [&](int i, int j) {
         Tile tile;
@@ -338,9 +349,12 @@ class Epoch {
       block_.Sync();
       return;
     }
+    const Divisor by_columns(columns), by_parts(parts);
     block_.ForEachByWarp(tiles * parts, [&](int item) {
-      const int part = item / tiles, i = item % tiles / columns, j = item % columns;
-      const int begin = steps * part / parts * kTile, end = steps * (part + 1) / parts * kTile;
+      const int part = by_tiles.Quotient(item), at_tile = by_tiles.Remainder(item);
+      const int i = by_columns.Quotient(at_tile), j = by_columns.Remainder(at_tile);
+      const int begin = by_parts.Quotient(steps * part) * kTile;
+      const int end = by_parts.Quotient(steps * (part + 1)) * kTile;
       Tile tile;
       MultiplyAdd<Half>(tile, left.From(i * kTile, begin), right.From(begin, j * kTile),
                         end - begin);
@@ -352,7 +366,9 @@ class Epoch {
     block_.Sync();
     block_.ForEach(m * n, [&](int i) {
       float sum = chunk ? to[i] : 0.0f;
-      for (int part = 0; part < parts; ++part) sum += parts_of[part * m * n + i];
+      TFAE_UNROLL for (int part = 0; part < kMostParts; ++part) {
+        if (part < parts) sum += parts_of[part * m * n + i];
+      }
       to[i] = sum;
     });
     block_.Sync();
@@ -395,18 +411,20 @@ class Epoch {
   template <typename F>
   TFAE_DEVICE void Share(uint32_t flag, F f) {
     const int end = Least(share_end_, Quads(count_));
-    const size_t stride = static_cast<size_t>(s_.batch) * s_.padded_hidden;
+    const int stride = s_.batch * s_.padded_hidden;
+    const Divisor by_hidden(s_.padded_hidden);
     Quad* parts = reinterpret_cast<Quad*>(sums_);
     for (int start = share_begin_; start < end; start += kQuadsAtOnce) {
       const int now = Least(kQuadsAtOnce, end - start);
+      const Divisor by_now(now);
       block_.ForEach(now * kParts, [&](int i) {
-        const int part = i / now, first = block_.count * part / kParts;
-        const float* from = s_.partials + (start + i % now) * 4 + first * stride;
+        const int part = by_now.Quotient(i), first = block_.count * part / kParts;
+        const float* from = s_.partials + (start + by_now.Remainder(i)) * 4 + first * stride;
         Quad sum = {};
-        TakeQuads(from, stride, block_.count * (part + 1) / kParts - first, flag,
-                  [&](int, const Quad& of_block) {
-                    for (int j = 0; j < 4; ++j) sum.at[j] += of_block.at[j];
-                  });
+        TakeQuads<8>(from, stride, block_.count * (part + 1) / kParts - first, flag,
+                     [&](int, const Quad& of_block) {
+                       for (int j = 0; j < 4; ++j) sum.at[j] += of_block.at[j];
+                     });
         parts[i] = sum;
       });
       block_.Sync();
@@ -414,7 +432,7 @@ class Epoch {
         const int at = start * 4 + i;
         float sum = 0;
         for (int part = 0; part < kParts; ++part) sum += parts[part * now + i / 4].at[i % 4];
-        f(s_.exchanged + at, hidden_slopes_[at - share_begin_ * 4], at % s_.padded_hidden, sum);
+        f(s_.exchanged + at, hidden_slopes_[at - share_begin_ * 4], by_hidden.Remainder(at), sum);
       });
       block_.Sync();
     }
@@ -462,7 +480,7 @@ class Epoch {
                         Transposed(decoder_, SliceStride()).From(0, unit), s_.slice);
       HandPartial(tile, chunk + row, unit, kSlopes);
     });
-    AddBiasGradient(chunk, kTile, s_.slice, OutputBias());
+    AddBiasGradient(chunk, RowTiles(chunk), s_.slice, OutputBias());
     AddKernelGradient(chunk, Transposed(exchanged_, EncoderStride()), s_.padded_hidden,
                       Straight(slopes_, SliceStride()), s_.slice, Decoder());
   }
@@ -494,10 +512,8 @@ class Epoch {
     ForEachSlice([&] {
       for (int chunk = 0; chunk < count_; chunk += s_.chunk) {
         if (Reloads()) Load(chunk);
-        TakeExchanged(chunk, kSlopes);
-        if (number_ == 0) {
-          AddBiasGradient(chunk, RowsAThread(), s_.padded_hidden, HiddenBias());
-        }
+        const int sums = TakeExchanged(chunk, kSlopes);
+        if (number_ == 0) AddBiasGradient(chunk, sums, s_.padded_hidden, HiddenBias());
         AddKernelGradient(chunk, Transposed(Inputs(), SliceStride()), s_.slice,
                           Straight(exchanged_, EncoderStride()), s_.padded_hidden, Encoder());
       }

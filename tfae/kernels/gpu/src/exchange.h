@@ -110,29 +110,27 @@ TFAE_DEVICE float Take(const float* from, uint32_t flag) {
 }
 
 // Waits for n quads from other blocks, so many floats apart, and calls f(i, quad) in their order.
-// Eight at a time are asked for together, and those that are not there yet again together.
-template <typename F>
-TFAE_DEVICE void TakeQuads(const float* from, size_t stride, int n, uint32_t flag, F f) {
-  constexpr int kAtOnce = 8;
-  const auto is_there = [flag](const Quad& quad) {
-    uint32_t others = 0;
-    for (float number : quad.at) others |= BitsOf(number) ^ flag;
-    return (others & 1) == 0;
-  };
-  for (int start = 0; start < n; start += kAtOnce) {
+// So many at a time are asked for together, until all of them are there; after the last one that
+// one again, so that no number of them has code of its own.
+template <int kAtOnce, typename F>
+TFAE_DEVICE void TakeQuads(const float* from, int stride, int n, uint32_t flag, F f) {
+  TFAE_ONE_BY_ONE for (int start = 0; start < n; start += kAtOnce) {
+    const float* begin = from + start * stride;
+    const int last = (n - 1 - start) * stride;
     Quad quads[kAtOnce];
-    TFAE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
-      if (start + i < n) quads[i] = LookAtQuad(from + (start + i) * stride);
-    }
-    for (bool waits = true; waits;) {
-      waits = false;
+    for (;;) {
       TFAE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
-        if (start + i < n && !is_there(quads[i])) {
-          quads[i] = LookAtQuad(from + (start + i) * stride);
-          waits = true;
-        }
+        quads[i] = LookAtQuad(begin + (i * stride < last ? i * stride : last));
       }
-      if (waits) LetOthersRun();
+      uint32_t others = 0;
+      TFAE_UNROLL for (const Quad& quad : quads) {
+        for (float number : quad.at) others |= BitsOf(number) ^ (0 - flag);
+      }
+#ifdef __CUDACC__
+      asm("" : "+r"(others));  // or the compiler, which sees that one bit counts, tests 32 of them
+#endif
+      if ((others & 1) == 0) break;
+      LetOthersRun();
     }
     TFAE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
       if (start + i < n) f(start + i, quads[i]);

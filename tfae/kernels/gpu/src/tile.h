@@ -122,7 +122,7 @@ TFAE_DEVICE void MultiplyAdd(Tile& c, Matrix<kA> a, Matrix<kB> b, int depth) {
   // Those of B: rows 0 and 8 of the first 8 columns, then of the last 8.
   const int b_row = kB == kByRows ? first + row : first;
   const int b_column = kB == kByRows ? second : second + row;
-  _Pragma("unroll 4") for (int k = 0; k < depth; k += kTile) {
+  _Pragma("unroll 2") for (int k = 0; k < depth; k += kTile) {
     unsigned left[4], right[4];
     LoadMatrices<kA == kByColumns>(a.At(a_row, k + a_column), left);
     LoadMatrices<kB == kByRows>(b.At(k + b_row, b_column), right);
