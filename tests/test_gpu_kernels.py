@@ -1,45 +1,45 @@
 """The GPU's epoch kernel: its launch, its arithmetic as the processor runs it, its compilation."""
 
 import ctypes
-import dataclasses
 import json
 import subprocess
-from itertools import chain
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from reference import rows_with_zeros
 from tolerances import MIXED_LOSS_RTOL
 
-from benchmarks.gpu.problem import Problem, relative_errors
+from benchmarks.gpu.checks import (
+    H200,
+    equal,
+    relative_errors,
+    small_problems,
+    sparse_bytes,
+    tolerance,
+)
+from benchmarks.gpu.interpreted import run
+from benchmarks.gpu.problem import Problem
+from benchmarks.gpu.ptx import kernels_of
 from tfae.config import TrainConfig
 from tfae.engines import make_engine
 from tfae.engines.engine import NotTaken
 from tfae.engines.gpu import GpuEngine
 from tfae.environment import visible_gpus
 from tfae.kernels.compiler import NoCompiler
-from tfae.kernels.gpu.build import ARCHITECTURES, SOURCES, build_cubin, cubin_command
+from tfae.kernels.gpu.build import ARCHITECTURES, SOURCES, build_kernels, nvcc_command
 from tfae.kernels.gpu.library import load_op
 from tfae.kernels.gpu.plan import Device, NoPlan, Settings, plan_launch
 from tfae.model import Autoencoder
-from tfae.spec import ACTIVATIONS, Stack
+from tfae.spec import Stack
 from tfae.train import main as train
 
-H200 = Device(multiprocessors=132, shared_bytes=232448)
 DEVICES = {  # one of each compute capability, as the data sheets and the CUDA guide have them
     "A30, 8.0": Device(multiprocessors=56, shared_bytes=166912),
     "RTX 4060, 8.9": Device(multiprocessors=24, shared_bytes=101376),
     "H200, 9.0": H200,
     "B200, 10.0": Device(multiprocessors=148, shared_bytes=232448),
 }
-SMALL = Device(multiprocessors=5, shared_bytes=46 << 10)  # batches in chunks, weights off chip
-
-# Where inputs are rounded alike, what is left are float32's sums, and the few numbers that they
-# carry over the middle between two halves, which are 2^-9 apart.
-STEP_RTOL = 1e-3
-# An epoch carries those on.
-EPOCH_RTOL = 1e-2
+PROBLEMS = small_problems()
 
 
 class HostMemory:
@@ -62,112 +62,71 @@ def host(tmp_path_factory):
     library = ctypes.CDLL(str(path))
 
     def launch(problem, plan):
-        def run(name, settings):
+        def call(name, settings):
             getattr(library, name)(ctypes.byref(settings), plan.blocks, plan.shared_bytes)
 
-        return problem.launch(plan, HostMemory, run)
+        return problem.launch(plan, HostMemory, call)
 
     return launch
 
 
-def assert_right(problem, launched, rtol):
-    loss, tensors, _ = launched
-    errors = relative_errors(problem, loss, tensors, problem.reference())
-    assert all(error < rtol for error in errors.values()), errors  # NaN is not
+def assert_right(problem, launched):
+    loss, tensors, scale = launched
+    expected = problem.reference()
+    errors = relative_errors(problem, loss, tensors, expected)
+    assert all(error < tolerance(problem) for error in errors.values()), errors  # NaN is not
+    assert scale == expected[2]
 
 
-def rows(count, features, dtype="uint8"):
-    return rows_with_zeros(count, features, 0.5, dtype)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_an_epoch_is_that_of_float64(host, name):
+    problem, device = PROBLEMS[name]
+    assert_right(problem, host(problem, problem.plan(device)))
 
 
-@pytest.mark.parametrize("optimizer", ["adadelta", "adam", "momentum", "sgd"])
-@pytest.mark.parametrize("half", ["bfloat16", "float16"])
-def test_a_step_is_that_of_float64(host, half, optimizer):
-    problem = Problem(50, 12, 40, rows(40, 50), half, optimizer)
-    assert_right(problem, host(problem, problem.plan(H200)), STEP_RTOL)
+def test_an_epoch_of_the_tutorial_is_that_of_float64(host):
+    problem = Problem(784, 32, 64, sparse_bytes(150, 784))
+    assert_right(problem, host(problem, problem.plan(H200)))
 
 
-STANDARDISED = {  # errors on both sides of Huber's 1
-    "rows": np.random.default_rng(1).normal(5, 3, (40, 50)).astype("f"),
-    "center": np.full(50, 5, "f"),
-    "width": np.full(50, 3, "f"),
-}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"activation": "linear", "decay": 0.01},
-        {"clip_norm": 1e-4},
-        {"clip_norm": 1e-4, "half": "float16"},
-        {"rows": rows(40, 50, "float32")},
-        {"loss": "mae"},
-        {**STANDARDISED, "loss": "huber", "output_activation": "linear"},
-        *({"loss": "mse", "activation": name, "output_activation": name} for name in ACTIVATIONS),
-    ],
-    ids=lambda changes: ", ".join(
-        f"{k} {v}" if isinstance(v, str) else k for k, v in changes.items()
-    ),
-)
-def test_settings_are_those_of_float64(host, changes):
-    problem = dataclasses.replace(Problem(50, 12, 40, rows(40, 50), optimizer="sgd"), **changes)
-    assert_right(problem, host(problem, problem.plan(H200)), STEP_RTOL)
-
-
-@pytest.mark.parametrize(
-    ("features", "hidden", "batch", "count", "device"),
-    [
-        (784, 32, 64, 150, H200),
-        (1, 1, 1, 3, H200),
-        (17, 33, 24, 50, H200),
-        (1100, 16, 32, 70, H200),  # more blocks than a thread adds parts of at once
-        (32, 256, 64, 150, H200),  # a wide layer, of which a thread takes more rows
-        (100, 40, 100, 230, SMALL),
-        (40, 16, 150, 320, Device(multiprocessors=3, shared_bytes=36 << 10)),  # chunks alone
-        (200, 12, 32, 80, Device(multiprocessors=2, shared_bytes=20 << 10)),  # slices alone
-        (201, 17, 100, 230, Device(multiprocessors=3, shared_bytes=30 << 10)),  # both, odd ends
-    ],
-)
-def test_an_epoch_is_that_of_float64(host, features, hidden, batch, count, device):
-    problem = Problem(features, hidden, batch, rows(count, features))
-    assert_right(problem, host(problem, problem.plan(device)), EPOCH_RTOL)
-
-
-@pytest.mark.parametrize(
-    ("device", "part"),
-    [
-        (Device(multiprocessors=3, shared_bytes=36 << 10), "chunk"),
-        (Device(multiprocessors=1, shared_bytes=26 << 10), "slice"),
-    ],
-)
-def test_parts_of_a_batch_are_clipped_as_a_whole(host, device, part):
-    problem = Problem(40, 16, 150, rows(320, 40), "float16", "adam", clip_norm=1e-3)
-    plan = problem.plan(device)
-    assert plan.chunk < 150 if part == "chunk" else plan.slices > 1
-    assert_right(problem, host(problem, plan), EPOCH_RTOL)
+def test_the_problems_go_each_way_through_the_kernel():
+    plans = {name: problem.plan(device) for name, (problem, device) in PROBLEMS.items()}
+    assert plans["in chunks"].chunk < PROBLEMS["in chunks"][0].batch
+    assert plans["in slices"].slices > 1
+    assert plans["in slices alone"].slices > 1
+    assert plans["in slices alone"].chunk == PROBLEMS["in slices alone"][0].batch
+    assert plans["in chunks and slices"].slices > 1
+    assert plans["in chunks and slices"].chunk < PROBLEMS["in chunks and slices"][0].batch
+    assert plans["wide slices"].slice > 16
+    assert not plans["wide slices"].spills
+    assert plans["weights off chip"].spills
+    assert plans["weights off chip"].slices == 1
+    skipped = [
+        PROBLEMS[f"a loss scale that {what}"][0].reference()[2] for what in ("is too high", "grows")
+    ]
+    assert skipped[0][2] > 0
+    assert skipped[1][0] > 2.0**10
 
 
 def test_results_are_the_same_to_the_bit(host):
-    problem = Problem(100, 16, 32, rows(80, 100))
-    first, second = (host(problem, problem.plan(H200)) for _ in range(2))
-    assert first[0] == second[0]
-    for a, b in zip(chain(*first[1]), chain(*second[1]), strict=True):
-        np.testing.assert_array_equal(a, b)
+    problem = Problem(100, 16, 32, sparse_bytes(80, 100))
+    assert equal(*(host(problem, problem.plan(H200)) for _ in range(2)))
 
 
-@pytest.mark.parametrize(
-    ("loss_scale", "good_steps", "skipped"),
-    [(2.0**25, 0, 3), (2.0**25, 1999, 3), (2.0**10, 1998, 0)],
-    ids=["skipped", "skipped late", "grown"],
-)
-def test_the_loss_scale_adapts_as_in_float64(host, loss_scale, good_steps, skipped):
-    """A step that overflows float16 changes nothing but the scale, and takes no rate."""
-    settings = {"loss_scale": loss_scale, "good_steps": good_steps}
-    problem = Problem(20, 4, 16, rows(100, 20), "float16", "adam", **settings)
-    launched = host(problem, problem.plan(H200))
-    assert launched[2] == problem.reference()[2]
-    assert launched[2][2] == skipped
-    assert_right(problem, launched, EPOCH_RTOL)
+@pytest.fixture
+def kernels():
+    """What nvcc makes of the kernels, for the interpreter."""
+    try:
+        return kernels_of(build_kernels("9.0", form="ptx").read_text())
+    except NoCompiler as error:
+        pytest.skip(str(error))
+
+
+def test_as_compiled_it_is_right_in_whatever_order_warps_run(kernels):
+    problem = Problem(20, 4, 16, sparse_bytes(24, 20))  # two steps of two blocks
+    launches = [run(problem, problem.plan(H200), kernels, seed) for seed in range(2)]
+    assert_right(problem, launches[0])
+    assert equal(*launches)
 
 
 def test_the_tutorials_weights_stay_on_chip_in_one_wave():
@@ -192,7 +151,7 @@ def test_a_plan_covers_all_and_fits(features, hidden, batch, device):
 
 def test_a_plan_puts_off_chip_what_does_not_fit():
     assert not plan_launch(40, 16, 150, Device(3, 36 << 10)).spills
-    assert plan_launch(100, 40, 100, SMALL).spills
+    assert plan_launch(100, 40, 100, Device(5, 46 << 10)).spills
 
 
 def test_a_refusal_names_its_reason():
@@ -209,7 +168,7 @@ def test_a_refusal_names_its_reason():
 def test_the_cubin_has_a_kernel_for_each_precision_and_kind_of_rows():
     """Of the oldest devices: their instructions are those that all have."""
     try:
-        code = build_cubin(min(ARCHITECTURES, key=float)).read_bytes()
+        code = build_kernels(min(ARCHITECTURES, key=float)).read_bytes()
     except NoCompiler as error:
         pytest.skip(str(error))
     for half in ("bfloat16", "float16"):
@@ -220,7 +179,7 @@ def test_the_cubin_has_a_kernel_for_each_precision_and_kind_of_rows():
 @pytest.mark.parametrize("capability", ARCHITECTURES)
 def test_nvcc_knows_each_kind_of_device(capability):
     try:
-        command = cubin_command(capability)
+        command = nvcc_command(capability)
     except NoCompiler as error:
         pytest.skip(str(error))
     done = subprocess.run(
@@ -243,20 +202,28 @@ def test_an_engine_refuses_what_no_gpu_would_take(layers, precision, reason):
 
 
 @pytest.mark.parametrize(
-    ("flags", "reason"),
+    ("settings", "reason"),
     [
-        ((), "no float32 products"),
-        (("--precision", "mixed_bfloat16", "--layers", "8,4"), "one hidden layer"),
-        (("--precision", "mixed_bfloat16"), "has not been measured"),
+        ({}, "no float32 products"),
+        ({"precision": "mixed_bfloat16", "layers": (8, 4)}, "one hidden layer"),
+        ({"precision": "mixed_bfloat16"}, "has not been measured"),
     ],
 )
-def test_a_run_says_why_xla_takes_it_on_a_gpu(rows_file, tmp_path, monkeypatch, flags, reason):
+def test_xla_is_taken_on_a_gpu_for_a_reason(settings, reason, monkeypatch):
     monkeypatch.setattr("tfae.engines.visible_gpus", lambda: ["a GPU"])
-    options = ["--epochs", "1", "--quiet", "--workdir", f"{tmp_path}/run", *flags]
+    config = TrainConfig(**settings)
+    engine, why = make_engine(config, Autoencoder(Stack.mirrored(36, config.layers)), 600)
+    assert engine.name == "xla"
+    assert reason in why
+
+
+def test_a_run_on_a_gpu_leaves_the_reason(rows_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("tfae.engines.visible_gpus", lambda: ["a GPU"])
+    options = ["--epochs", "1", "--quiet", "--workdir", f"{tmp_path}/run"]
     assert train(["--dataset", str(rows_file), *options]) == 0
     engine = json.loads((tmp_path / "run" / "run.json").read_text())["engine"]
     assert engine["name"] == "xla"
-    assert reason in engine["reason"]
+    assert "no float32 products" in engine["reason"]
 
 
 @pytest.mark.skipif(not visible_gpus(), reason="there is no GPU")

@@ -4,22 +4,24 @@ It needs CuPy, which holds the memory and the events, ml_dtypes, and a cubin, wh
 where nvcc is at hand or given with --cubin.
 """
 
-import argparse
 import json
 import platform
-from itertools import chain
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import harness
+from benchmarks.gpu.checks import check, equal, sparse_bytes
 from benchmarks.gpu.driver import Module
-from benchmarks.gpu.problem import Problem, relative_errors
+from benchmarks.gpu.problem import Problem
+from tfae.config import Parser
+from tfae.errors import TrainingError
 from tfae.kernels.compiler import KernelError
-from tfae.kernels.gpu.build import build_cubin
+from tfae.kernels.gpu.build import build_kernels
 from tfae.kernels.gpu.plan import Device
 
-STEP_RTOL, EPOCH_RTOL = 1e-3, 1e-2  # as tests/test_gpu_kernels.py has them
 WARM_UP, REPEATS = 3, 30
 
 
@@ -40,8 +42,8 @@ class DeviceMemory:
 
 
 def main(argv=None):
-    """Run the benchmark; return the exit status."""
-    parser = argparse.ArgumentParser("python -m benchmarks.gpu.kernel", description=__doc__)
+    """Run the benchmark; exit status 1 where something is wrong."""
+    parser = Parser("python -m benchmarks.gpu.kernel", description=__doc__)
     parser.add_argument("--cubin", type=Path, help="compiled before, for this device")
     parser.add_argument("--quick", action="store_true", help="fewer checks and repeats")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
@@ -49,7 +51,9 @@ def main(argv=None):
     try:
         import cupy
     except ImportError:
-        parser.error("CuPy is not installed: pip install cupy-cuda13x (or -cuda12x)")
+        raise TrainingError(
+            "CuPy is not installed: pip install cupy-cuda13x (or -cuda12x)"
+        ) from None
     cupy.cuda.Device(0).use()
     cupy.zeros(1)  # makes the context that the driver is called in
     properties = cupy.cuda.runtime.getDeviceProperties(0)
@@ -68,11 +72,11 @@ def main(argv=None):
     }
     print(f"{environment['device']}, compute capability {capability}, {device}")
     try:
-        cubin = options.cubin or build_cubin(capability, print)
+        cubin = options.cubin or build_kernels(capability, print)
     except KernelError as error:
-        parser.error(f"{error}; or give --cubin")
+        raise TrainingError(f"{error}; or give --cubin") from None
     module = Module(cubin.read_bytes())
-    checks = list(check(cupy, module, device, options.quick))
+    checks = list(check_all(cupy, module, device, options.quick))
     checks.append(repeat_epochs(cupy, module, device, 3 if options.quick else REPEATS))
     times = time_epochs(cupy, module, device, 5 if options.quick else REPEATS)
     if options.json:
@@ -80,56 +84,38 @@ def main(argv=None):
         document |= {"checks": checks, "results": [times]}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
         print(f"wrote {options.json}")
-    return int(not all(made["right"] for made in checks))
-
-
-def _bytes(count, features, seed=0):
-    """Rows of which four fifths are zero, as MNIST's."""
-    rng = np.random.default_rng(seed)
-    kept = rng.random((count, features)) < 0.19
-    return (rng.integers(1, 256, kept.shape) * kept).astype(np.uint8)
+    if not all(made["right"] for made in checks):
+        sys.exit(1)
 
 
 def _problems(quick):
-    """(name, problem, tolerance) to be checked; of several steps, the last of them shorter."""
-    yield "a step", Problem(784, 32, 256, _bytes(256, 784)), STEP_RTOL
-    yield "an epoch", Problem(784, 32, 256, _bytes(2000, 784)), EPOCH_RTOL
+    """By name, what is checked; of several steps, the last of them shorter."""
+    tutorial = {"features": 784, "hidden": 32, "batch": 256}
+    yield "a step", Problem(**tutorial, rows=sparse_bytes(256, 784))
+    yield "an epoch", Problem(**tutorial, rows=sparse_bytes(2000, 784))
     if quick:
         return
+    rows = sparse_bytes(600, 784)
     for optimizer in ("adam", "momentum", "sgd"):
-        yield optimizer, Problem(784, 32, 256, _bytes(600, 784), "bfloat16", optimizer), EPOCH_RTOL
-    yield "float16", Problem(784, 32, 256, _bytes(600, 784), "float16", "sgd"), EPOCH_RTOL
-    skips = Problem(784, 32, 64, _bytes(600, 784), "float16", "adam", loss_scale=2.0**33)
-    yield "float16, whose first steps are skipped", skips, EPOCH_RTOL
-    yield "odd sizes", Problem(77, 19, 50, _bytes(333, 77)), EPOCH_RTOL
-    yield "a wide layer", Problem(784, 256, 1024, _bytes(2500, 784), optimizer="sgd"), EPOCH_RTOL
-    rows = _bytes(1200, 1000).astype("f") / 255
-    yield "float32 rows", Problem(1000, 64, 512, rows, optimizer="sgd", clip_norm=1e-3), EPOCH_RTOL
+        yield optimizer, Problem(**tutorial, rows=rows, optimizer=optimizer)
+    yield "float16", Problem(**tutorial, rows=rows, half="float16", optimizer="sgd")
+    skips = Problem(784, 32, 64, rows, "float16", "adam", loss_scale=2.0**33)
+    yield "float16, whose first steps are skipped", skips
+    yield "odd sizes", Problem(77, 19, 50, sparse_bytes(333, 77))
+    yield "a wide layer", Problem(784, 256, 1024, sparse_bytes(2500, 784), optimizer="sgd")
+    rows = sparse_bytes(1200, 1000).astype("f") / 255
+    yield "float32 rows", Problem(1000, 64, 512, rows, optimizer="sgd", clip_norm=1e-3)
     for name, features in (("weights off chip", 9000), ("several slices a block", 40_000)):
-        rows = _bytes(150, features)
-        yield name, Problem(features, 256, 64, rows, optimizer="sgd"), EPOCH_RTOL
+        yield name, Problem(features, 256, 64, sparse_bytes(150, features), optimizer="sgd")
 
 
-def check(cupy, module, device, quick=False):
-    """Compare with float64 numpy; print a line a problem, and yield what it came to."""
+def check_all(cupy, module, device, quick=False):
+    """Compare with float64 numpy; yield what it came to."""
     memory = DeviceMemory(cupy)
-    for name, problem, rtol in _problems(quick):
+    for name, problem in _problems(quick):
         plan = problem.plan(device)
-        run = _waiting(cupy, module, plan)
-        launched = problem.launch(plan, memory, run)
-        same = _equal(launched, problem.launch(plan, memory, run))
-        expected = problem.reference()
-        errors = relative_errors(problem, *launched[:2], expected)
-        worst = max(errors, key=lambda key: np.nan_to_num(errors[key], nan=np.inf))
-        right = errors[worst] < rtol and same and launched[2] == expected[2]  # the loss scale
-        print(
-            f"{'right' if right else 'WRONG'}  {name}: {worst} off by {errors[worst]:.1e} "
-            f"(allowed {rtol:.0e}), {'the same' if same else 'NOT THE SAME'} twice; "
-            f"{plan.blocks} blocks of {plan.slices} x {plan.slice}, {plan.shared_bytes >> 10} KiB"
-            f"{', off chip' if plan.spills else ''}"
-        )
-        error = float(errors[worst])
-        yield {"name": name, "error": error, "tolerance": rtol, "same": same, "right": bool(right)}
+        launch = partial(problem.launch, plan, memory, _waiting(cupy, module, plan))
+        yield check(name, problem, plan, launch)
 
 
 def _waiting(cupy, module, plan):
@@ -142,19 +128,13 @@ def _waiting(cupy, module, plan):
     return run
 
 
-def _equal(launched, others):
-    """Whether two launches gave the same to the bit."""
-    arrays = zip(chain(*launched[1]), chain(*others[1]), strict=True)
-    return bool(launched[0] == others[0]) and all(np.array_equal(a, b) for a, b in arrays)
-
-
 def repeat_epochs(cupy, module, device, repeats):
     """Whether epochs of 60,000 rows give the same each time: of a race one in many steps shows."""
-    problem = Problem(784, 32, 256, _bytes(60_000, 784))
+    problem = Problem(784, 32, 256, sparse_bytes(60_000, 784))
     plan, memory = problem.plan(device), DeviceMemory(cupy)
     run = _waiting(cupy, module, plan)
     first, *others = (problem.launch(plan, memory, run) for _ in range(repeats))
-    same = np.isfinite(first[0]) and all(_equal(first, other) for other in others)
+    same = np.isfinite(first[0]) and all(equal(first, other) for other in others)
     print(f"{'right' if same else 'WRONG'}  {repeats} epochs of {problem.steps} steps are the same")
     return {"name": f"{repeats} times the same epoch", "same": bool(same), "right": bool(same)}
 
@@ -162,7 +142,7 @@ def repeat_epochs(cupy, module, device, repeats):
 def time_epochs(cupy, module, device, repeats):
     """Print, and return, the time of an epoch of 60,000 rows beside the arithmetic floor."""
     rate = _matmul_rate(cupy)
-    problem = Problem(784, 32, 256, _bytes(60_000, 784))
+    problem = Problem(784, 32, 256, sparse_bytes(60_000, 784))
     plan, memory = problem.plan(device), DeviceMemory(cupy)
     milliseconds = []
 
@@ -212,4 +192,4 @@ def _matmul_rate(cupy, size=8192):
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    harness.run(main)

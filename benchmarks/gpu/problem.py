@@ -101,7 +101,9 @@ class Problem:
             memory: It can `put` an array on the device, say its `address`, and `get` it.
             run: Called with (name, settings).
         """
-        tensors = [[memory.put(tensor) for tensor in kind] for kind in self.tensors]
+        before, tensors = (
+            [[memory.put(tensor) for tensor in kind] for kind in self.tensors] for _ in range(2)
+        )
         # NaN everywhere: what is read before it was written shows. Its last bit is 0, as it has to.
         scratch = {
             name: memory.put(np.full(max(size // 4, 1), np.nan, "f"))
@@ -109,16 +111,18 @@ class Problem:
         }
         scratch["losses"] = memory.put(np.full(plan.blocks, np.nan))
         scale = {
-            "loss_scale": memory.put(np.array([self.loss_scale], np.float32)),
-            "good_steps": memory.put(np.array([self.good_steps], np.int64)),
-            "skipped_steps": memory.put(np.array([0], np.int64)),
+            "loss_scale": np.array([self.loss_scale], np.float32),
+            "good_steps": np.array([self.good_steps], np.int64),
+            "skipped_steps": np.array([0], np.int64),
         }
+        given_scale = {f"given_{name}": memory.put(value) for name, value in scale.items()}
+        scale = {name: memory.put(value) for name, value in scale.items()}
         given = {
             "rows": memory.put(self.rows),
             "order": memory.put(self.order),
             "rates": memory.put(self.rates),
             **scale,
-            **{f"given_{name}": value for name, value in scale.items()},
+            **given_scale,
         }
         if self.center is not None:
             given |= {"center": memory.put(self.center), "width": memory.put(self.width)}
@@ -146,9 +150,9 @@ class Problem:
             setattr(settings, name, memory.address(array))
         if not plan.spills:
             settings.spilled = 0
-        for kind, arrays in enumerate(tensors):
-            for number, array in enumerate(arrays):
-                settings.given[kind][number] = memory.address(array)
+        for kind, (given_arrays, arrays) in enumerate(zip(before, tensors, strict=True)):
+            for number, (given_array, array) in enumerate(zip(given_arrays, arrays, strict=True)):
+                settings.given[kind][number] = memory.address(given_array)
                 settings.tensors[kind][number] = memory.address(array)
         run(self.kernel, settings)
         loss = memory.get(scratch["losses"]).sum() / self.rows.size
@@ -248,24 +252,3 @@ def _slope(function, at):
     """By differences, so that no formula is written twice."""
     step = 1e-6
     return (function(at + step) - function(at - step)) / (2 * step)
-
-
-def relative_errors(problem, loss, tensors, reference):
-    """How far a launch is from the reference: of the loss, and of each tensor's change.
-
-    Args:
-        problem: The `Problem`.
-        loss, tensors: The first two from `launch`.
-        reference: From `reference`.
-    """
-    errors = {"loss": abs(loss - reference[0]) / reference[0]}
-    names = ("kernel", "bias", "out_kernel", "out_bias")
-    kinds = ("value", "first slot", "second slot")[: 1 + SLOTS[problem.optimizer]]
-    for kind, before, after, right in zip(
-        kinds, problem.tensors, tensors, reference[1], strict=False
-    ):
-        for name, b, a, r in zip(names, before, after, right, strict=True):
-            change = np.asarray(r, np.float64) - b
-            size = max(np.linalg.norm(change), np.finfo("f").tiny)  # a dead unit changes nothing
-            errors[f"{kind} of {name}"] = np.linalg.norm(a - b - change) / size
-    return errors

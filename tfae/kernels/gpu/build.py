@@ -11,7 +11,7 @@ SOURCES = Path(__file__).parent / "src"
 ARCHITECTURES = {"8.0": "80", "8.9": "89", "9.0": "90a", "10.0": "100a"}
 
 
-def build_cubin(capability, say=lambda line: None):
+def build_kernels(capability, say=lambda line: None, form="cubin"):
     """The path of the kernels for a device; they are compiled first where they were not.
 
     That needs no GPU, and no TensorFlow.
@@ -19,19 +19,20 @@ def build_cubin(capability, say=lambda line: None):
     Args:
         capability: The device's compute capability: "9.0".
         say: Called with a line before something that takes long.
+        form: "cubin", which a driver loads; or "ptx", which that is made from.
 
     Raises:
         KernelError: There is no nvcc, it failed, or it does not know the device; or the cache
             cannot be written.
     """
-    command = cubin_command(capability)
-    path = cached_path("gpu", ".cubin", SOURCES, command[:1], command[1:])
+    command = nvcc_command(capability, form)
+    path = cached_path("gpu", f".{form}", SOURCES, command[:1], command[1:])
     what = f"the GPU's kernels for compute capability {capability}"
     build_once(command, [SOURCES / "epoch.cu"], path, what, say)
     return path
 
 
-def cubin_command(capability):
+def nvcc_command(capability, form="cubin"):
     """nvcc and its flags for a device of that compute capability.
 
     Raises:
@@ -48,7 +49,7 @@ def cubin_command(capability):
     # less than the products' inputs were rounded by. The kernels are optimised side by side, on as
     # many cores as there are.
     fast = "-ftz=true", "-prec-div=false", "-prec-sqrt=false"
-    return _nvcc(), "-cubin", "-std=c++17", "-O3", *fast, "-split-compile=0", code
+    return _nvcc(), f"-{form}", "-std=c++17", "-O3", *fast, "-split-compile=0", code
 
 
 def _nvcc():

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfae.environment import visible_gpus
 from tfae.kernels.build import FLAGS, compiler_command
 from tfae.kernels.compiler import KernelError, build_once, cached_path
-from tfae.kernels.gpu.build import SOURCES, build_cubin
+from tfae.kernels.gpu.build import SOURCES, build_kernels
 from tfae.kernels.gpu.plan import Device
 
 # Of the CUDA driver's CUdevice_attribute.
@@ -45,7 +45,7 @@ def load(say=lambda line: None):
     """
     attribute = _device_attributes()
     major, minor = map(attribute, _CAPABILITY)
-    cubin = build_cubin(f"{major}.{minor}", say)
+    cubin = build_kernels(f"{major}.{minor}", say)
     ops = load_op(say)
     return GpuKernels(
         ops, cubin, Device(*map(attribute, (_MULTIPROCESSORS, _SHARED_BYTES_A_BLOCK)))
