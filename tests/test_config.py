@@ -114,5 +114,12 @@ def test_a_wrong_value_is_named_with_what_is_allowed(options, message):
 
 
 def test_a_mistyped_flag_is_told_the_nearest():
-    with pytest.raises(ConfigError, match=r"--epoch.*did you mean --epochs"):
-        parse_args(["--epoch", "3"], "x")
+    for wrong, near in (
+        ("--epoch", "--epochs"),
+        ("--batch", "--batch-size"),
+        ("--qiet", "--quiet"),
+    ):
+        with pytest.raises(ConfigError, match=f"{wrong}; did you mean {near}"):
+            parse_args([wrong], "x")
+    with pytest.raises(ConfigError, match=r"--lr 1 \(see --help\)"):  # near to --layers alone
+        parse_args(["--lr", "1"], "x")

@@ -89,9 +89,13 @@ def test_the_report_can_be_made_again_from_the_saved_files(finished_run, capsys)
 
 
 def test_a_report_of_no_run_is_one_line(tmp_path, capsys):
+    for path in (tmp_path, tmp_path / "nowhere"):
+        assert tfae_main(["report", str(path)]) == 1
+        assert capsys.readouterr().err.startswith(f"tfae: {path} is no run's work directory: ")
+    (tmp_path / "config.json").write_text("{}")
     assert tfae_main(["report", str(tmp_path)]) == 1
     error = capsys.readouterr().err
-    assert "holds no finished run" in error
+    assert f"--resume --workdir {tmp_path} finishes" in error
     assert error.count("\n") == 1
 
 

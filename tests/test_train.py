@@ -126,8 +126,9 @@ def test_a_code_that_has_room_for_all_is_warned_of(rows_file, tmp_path, capsys):
     options = ("--layers", 40, "--epochs", 1, "--quiet", "--workdir", "run")
     assert train("--dataset", rows_file, *options) == 0
     assert "a code of 40 has room for all 36 features" in capsys.readouterr().err
-    (warning,) = json.loads((tmp_path / "run" / "run.json").read_text())["warnings"]
-    assert "give --layers that end on fewer" in warning
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert "give --layers that end on fewer" in facts["warnings"][0]
+    assert facts["final"]["pca_mse"] is None  # which would keep all of a row
 
 
 def test_a_table_is_scaled_and_says_so(table, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """A trained model on disk and back: a .keras file that needs no tfae to be used."""
 
+import shlex
 from pathlib import Path
 
 from tfae.errors import DataError
@@ -27,7 +28,8 @@ def load(path):
     if path.is_dir():
         if (path / "config.json").exists() and not (path / "model.keras").exists():
             raise DataError(
-                f"{path} holds no finished run: python -m tfae.train --resume finishes it"
+                f"{path} holds no finished run: python -m tfae.train --resume --workdir "
+                f"{shlex.quote(str(path))} finishes it"
             )
         path = path / "model.keras"
     if not path.exists():

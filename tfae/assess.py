@@ -19,7 +19,7 @@ class Assessment:
     Attributes:
         mse: Mean squared error over the validation rows.
         pca_mse: The same of PCA with as many components as the code has units, fitted on the
-            training rows; None where there are too many features for it.
+            training rows; None where there are too many features for it, or it would keep all.
         examples: The first validation rows, [n, D] float32, and `rebuilt`, their reconstructions.
         worst: The validation rows with the largest errors, [n, D], and `worst_rebuilt`.
         worst_index: Which rows those are, of the file or of its validation part, from 0, and
@@ -52,7 +52,7 @@ def assess(model, train, validation, validation_index=None):
     worst_index = np.argsort(-row_mse, kind="stable")[:EXAMPLES]
     examples, worst = validation[:EXAMPLES], tf.gather(validation, worst_index)
     pca_mse = None
-    if model.stack.features <= PCA_FEATURE_LIMIT:
+    if model.stack.code_size < model.stack.features <= PCA_FEATURE_LIMIT:
         pca_mse = pca_error(
             lambda: (_scaled(model, chunk) for chunk in chunks_of(train)),
             (_scaled(model, chunk) for chunk in chunks_of(validation)),

@@ -62,16 +62,18 @@ class LossGuard(Callback):
         loss: The loss's name.
         optimizer: The optimizer's name.
         learning_rate: For the advice.
+        of_bytes: Whether the rows are; a table's values may well lie around 1/2.
         warn: Called with the warning's line.
     """
 
     STEPS_TO_LEARN = 400  # a model that learns has left ln 2 well before
     NEAR = 0.02  # of ln 2, relative; rows around 1/2 may rightly end 5 % below it
 
-    def __init__(self, loss, optimizer, learning_rate, warn):
+    def __init__(self, loss, optimizer, learning_rate, of_bytes, warn):
         self._cross_entropy = loss == "binary_crossentropy"
         self._optimizer = optimizer
         self._learning_rate = learning_rate
+        self._of_bytes = of_bytes
         self._warn = warn
         self._warned = False
 
@@ -94,15 +96,20 @@ class LossGuard(Callback):
             self._warned = True
             self._warn(
                 f"the loss is {record['val_loss']:.4f} after epoch {record['epoch']}, near ln 2 = "
-                f"0.6931, which is what a model that has learnt nothing gets; {self._advice(steps)}"
+                f"0.6931, which is what a model that has learnt nothing gets"
+                f"{'' if self._of_bytes else ', or of values around 1/2 one that has'}; "
+                f"{self._advice(steps)}"
             )
 
     def _advice(self, steps):
         if self._optimizer == "adadelta" and self._learning_rate < 0.1:
             return f"Adadelta wants --learning-rate 1.0, not {self._learning_rate:g}"
         advice = f"train for more --epochs, or raise --learning-rate (now {self._learning_rate:g})"
+        if not self._of_bytes:
+            advice += ", or take --output-activation linear --loss mse"
         if steps < self.STEPS_TO_LEARN:
-            return f"these were only {steps} steps: give a smaller --batch-size, {advice}"
+            plural = "s were" if steps > 1 else " was"
+            return f"only {steps} step{plural} made: give a smaller --batch-size, {advice}"
         return advice
 
 

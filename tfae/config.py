@@ -243,7 +243,9 @@ class Parser(argparse.ArgumentParser):
         """Raise `ConfigError` instead of printing the usage."""
         unknown = [word.split("=")[0] for word in message.split() if word.startswith("-")]
         if message.startswith("unrecognized") and unknown:
-            near = difflib.get_close_matches(unknown[0], self._option_string_actions, 1)
+            options = list(self._option_string_actions)
+            begun = [option for option in options if option.startswith(unknown[0])]
+            near = begun or difflib.get_close_matches(unknown[0], options, 1, cutoff=0.75)
             message += f"; did you mean {near[0]}?" if near else ""
         raise ConfigError(f"{message} (see --help)")
 

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import html
 import io
+import shlex
 import warnings
 import zipfile
 
@@ -42,12 +43,15 @@ def write_report(workdir):
         The path of the page.
 
     Raises:
-        DataError: The run has not finished, or examples.npz is damaged.
+        DataError: There is no run, it has not finished, or examples.npz is damaged.
     """
+    if not (workdir.path / "config.json").exists():
+        raise DataError(f"{workdir.path} is no run's work directory: give one, such as runs/NAME")
     facts = workdir.read_run()
     if "final" not in facts:
         raise DataError(
-            f"{workdir.path} holds no finished run: python -m tfae.train --resume finishes one"
+            f"{workdir.path} holds no finished run: python -m tfae.train --resume --workdir "
+            f"{shlex.quote(str(workdir.path))} finishes one that was stopped"
         )
     config, history = workdir.read_config(), workdir.read_history()
     try:

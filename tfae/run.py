@@ -154,7 +154,8 @@ class Run:
     def _callbacks(self, workdir, history, signals, checkpoints, quiet):
         """In the order in which they are told: what may end the run stands before what saves it."""
         config = self.config
-        guard = LossGuard(config.loss, config.optimizer, config.learning_rate, self._warn)
+        of_bytes = self.feed.rows.dtype == "uint8"
+        guard = LossGuard(config.loss, config.optimizer, config.learning_rate, of_bytes, self._warn)
         callbacks = [guard, history, signals]
         if self.early_stopping:
             callbacks.append(self.early_stopping)

@@ -29,7 +29,7 @@ def main(argv=None):
     """Run the benchmark; exit status 1 where something is wrong."""
     description = __doc__.splitlines()[0]
     parser = Parser("python -m benchmarks.gpu.interpreted", description=description)
-    parser.add_argument("--quick", action="store_true", help="two problems of many")
+    parser.add_argument("--quick", action="store_true", help="two problems, done in a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     options = harness.parse(parser, argv)
     try:
@@ -41,9 +41,10 @@ def main(argv=None):
     except Fault as fault:
         raise TrainingError(f"{fault}, which nvcc {nvcc} uses: CUDA 13.0's is known") from None
     problems = small_problems()
-    checks = [
-        _checked(name, *problems[name], kernels) for name in (QUICK if options.quick else problems)
-    ]
+    names = QUICK if options.quick else [*problems]
+    print(f"{len(names)} problem(s), each run twice; all of them take half an hour", flush=True)
+    checks = [_checked(name, *problems[name], kernels) for name in names]
+    print(f"{sum(made['right'] for made in checks)} of {len(checks)} are right")
     if options.json:
         environment = {
             "nvcc": nvcc,
