@@ -35,7 +35,7 @@ def make_parser(name, doc, rows=True):
         parser.add_argument("--rows", type=positive, help="train on the first so many rows only")
     else:
         parser.set_defaults(rows=None)
-    parser.add_argument("--quick", action="store_true", help="less work, done within a minute")
+    parser.add_argument("--quick", action="store_true", help="less work, done in a minute or two")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     return parser
 

@@ -17,7 +17,7 @@ from benchmarks.gpu.checks import (
     sparse_bytes,
     tolerance,
 )
-from benchmarks.gpu.interpreted import run
+from benchmarks.gpu.interpreted import interpret
 from benchmarks.gpu.problem import Problem
 from benchmarks.gpu.ptx import kernels_of
 from tfae.config import TrainConfig
@@ -28,7 +28,14 @@ from tfae.environment import visible_gpus
 from tfae.kernels.compiler import NoCompiler
 from tfae.kernels.gpu.build import ARCHITECTURES, SOURCES, build_kernels, nvcc_command
 from tfae.kernels.gpu.library import load_op
-from tfae.kernels.gpu.plan import Device, NoPlan, Settings, plan_launch
+from tfae.kernels.gpu.plan import (
+    LARGEST_BATCH,
+    LARGEST_HIDDEN,
+    Device,
+    NoPlan,
+    Settings,
+    plan_launch,
+)
 from tfae.model import Autoencoder
 from tfae.spec import Stack
 from tfae.train import main as train
@@ -124,7 +131,7 @@ def kernels():
 
 def test_as_compiled_it_is_right_in_whatever_order_warps_run(kernels):
     problem = Problem(20, 4, 16, sparse_bytes(24, 20))  # two steps of two blocks
-    launches = [run(problem, problem.plan(H200), kernels, seed) for seed in range(2)]
+    launches = [interpret(problem, problem.plan(H200), kernels, seed) for seed in range(2)]
     assert_right(problem, launches[0])
     assert equal(*launches)
 
@@ -147,6 +154,10 @@ def test_a_plan_covers_all_and_fits(features, hidden, batch, device):
     assert plan.shared_bytes <= device.shared_bytes
     assert plan.chunk % 16 == 0
     assert all(offset % 16 == 0 for offset in plan.offsets.values())
+
+
+def test_a_batch_is_within_what_the_kernel_divides():
+    assert LARGEST_BATCH * LARGEST_HIDDEN <= 2**20  # of Divisor in block.h
 
 
 def test_a_plan_puts_off_chip_what_does_not_fit():

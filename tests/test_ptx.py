@@ -58,6 +58,9 @@ NAN = np.float32(np.nan)
         ("mov.b32 %f0, %r3; copysign.f32 %f1, %f0, 0f40000000; mov.b32 %r4, %f1;",
          np.float32(-3), np.float32(-2)),
         ("mov.b32 %f0, %r3; cvt.rzi.ftz.s32.f32 %r4, %f0;", np.float32(-2.7), np.int32(-2)),
+        ("mov.b32 %f0, %r3; cvt.rzi.ftz.s32.f32 %r4, %f0;", NAN, np.int32(0)),
+        ("mov.b32 %f0, %r3; cvt.rzi.ftz.s32.f32 %r4, %f0;",
+         np.float32(1e20), np.int32(2**31 - 1)),
         ("mov.b32 %f0, %r3; cvt.rni.f32.f32 %f1, %f0; mov.b32 %r4, %f1;",
          np.float32(2.5), np.float32(2)),
         ("mov.b32 %f0, %r3; { cvt.rn.bf16.f32 %rs0, %f0;} mov.b32 %r4, {%rs0, %rs0};",
@@ -149,6 +152,9 @@ FAULTS = [
     ("never come to the barrier", f"setp.lt.s32 %p0, %r0, 32; @%p0 bra $END; {SYNC} $END:"),
     ("all that can go on wait", "$AGAIN: ld.relaxed.gpu.global.u32 %r3, [%rd3];"
                                 "setp.eq.s32 %p0, %r3, 0; @%p0 bra $AGAIN;"),
+    ("all that can go on wait", "$AGAIN: ld.relaxed.gpu.global.u32 %r3, [%rd3];"
+                                "setp.ne.s32 %p0, %r3, 0; @%p0 bra $END; bra.uni $AGAIN; $END:"),
+    ("all that can go on wait", "$AGAIN: bra.uni $AGAIN;"),
     ("both with .relaxed and without", "st.relaxed.gpu.global.u32 [%rd3], %r0;"
                                        "ld.global.u32 %r3, [%rd3];"),
 ]  # fmt: skip
@@ -209,3 +215,14 @@ def test_a_place_is_never_seen_older_again():
     later = [run(code, zeros(), zeros(), 2, seed)[1].view(np.int32) for seed in range(3)]
     assert np.min(later) == 0
     assert np.max(later) > 1
+
+
+def test_lanes_may_wait_for_others_of_their_warp():
+    code = """
+    setp.eq.s32 %p0, %r0, 0; @%p0 bra $HAND;
+    $AGAIN: ld.relaxed.gpu.global.u32 %r3, [%rd0]; setp.eq.s32 %p0, %r3, 0; @%p0 bra $AGAIN;
+    bra.uni $END;
+    $HAND: st.relaxed.gpu.global.u32 [%rd0], 1;
+    $END:
+    """
+    assert run(code, zeros(), zeros())[0][0] == 1

@@ -62,7 +62,7 @@ class LossGuard(Callback):
         loss: The loss's name.
         optimizer: The optimizer's name.
         learning_rate: For the advice.
-        of_bytes: Whether the rows are; a table's values may well lie around 1/2.
+        of_bytes: Whether the rows are bytes; others may well lie around 1/2.
         warn: Called with the warning's line.
     """
 
@@ -96,8 +96,8 @@ class LossGuard(Callback):
             self._warned = True
             self._warn(
                 f"the loss is {record['val_loss']:.4f} after epoch {record['epoch']}, near ln 2 = "
-                f"0.6931, which is what a model that has learnt nothing gets"
-                f"{'' if self._of_bytes else ', or of values around 1/2 one that has'}; "
+                "0.6931, which is what a model that has learnt nothing gets; "
+                f"{'' if self._of_bytes else 'if the values lie around 1/2, a good one, too; '}"
                 f"{self._advice(steps)}"
             )
 
@@ -108,8 +108,8 @@ class LossGuard(Callback):
         if not self._of_bytes:
             advice += ", or take --output-activation linear --loss mse"
         if steps < self.STEPS_TO_LEARN:
-            plural = "s were" if steps > 1 else " was"
-            return f"only {steps} step{plural} made: give a smaller --batch-size, {advice}"
+            made = f"{steps} steps were" if steps > 1 else "1 step was"
+            return f"only {made} made: give a smaller --batch-size, {advice}"
         return advice
 
 

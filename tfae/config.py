@@ -246,7 +246,8 @@ class Parser(argparse.ArgumentParser):
             options = list(self._option_string_actions)
             begun = [option for option in options if option.startswith(unknown[0])]
             near = begun or difflib.get_close_matches(unknown[0], options, 1, cutoff=0.75)
-            message += f"; did you mean {near[0]}?" if near else ""
+            if near and len(unknown[0]) > 2:
+                message += f"; did you mean {' or '.join(near)}?"
         raise ConfigError(f"{message} (see --help)")
 
 

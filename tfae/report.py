@@ -121,8 +121,8 @@ def plot_pairs(rows, rebuilt, image_shape, title, labels=None):
         labels: A text below each pair.
     """
     height = 2.7
-    if image_shape:  # an inch wide each
-        height = 2 * min(image_shape[0] / image_shape[1], 2) + (0.65 if labels else 0.4)
+    if image_shape:  # about an inch wide each, where they fill the width
+        height = 2 * min(max(image_shape[0] / image_shape[1], 0.5), 2) + (0.65 if labels else 0.4)
     figure = Figure(figsize=(1.05 * max(len(rows), 7), height), dpi=120, layout="constrained")
     figure.suptitle(title, fontsize=10, parse_math=False)
     if image_shape:
@@ -206,8 +206,12 @@ def _page(title, facts, config, history, loss_plot, pairs, worst):
         "peak memory": f"{facts['peak_memory_gb']:.2f} GB",
     }
     data = {key.replace("_", " "): value for key, value in dataset.items() if value}
-    given = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
-    configuration = {flag_of(name): shown(value) for name, value in given.items()}
+    given = dataclasses.asdict(config).items()
+    configuration = {  # as it can be typed
+        flag_of(name): "" if value is True else shown(value)
+        for name, value in given
+        if value is not None and value is not False
+    }
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
 <meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>

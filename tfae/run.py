@@ -167,7 +167,8 @@ class Run:
 
     def _warn_of_wide_code(self):
         stack = self.model.stack
-        if stack.code_size >= stack.features:
+        narrowest = min(stack.widths[1 : stack.code_layer + 1])
+        if narrowest >= stack.features:
             self._warn(
                 f"a code of {stack.code_size} has room for all {stack.features} features of a row: "
                 "it compresses nothing; give --layers that end on fewer"

@@ -29,7 +29,9 @@ def main(argv=None):
     """Run the benchmark; exit status 1 where something is wrong."""
     description = __doc__.splitlines()[0]
     parser = Parser("python -m benchmarks.gpu.interpreted", description=description)
-    parser.add_argument("--quick", action="store_true", help="two problems, done in a minute")
+    parser.add_argument(
+        "--quick", action="store_true", help="two problems, done in a minute or two"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     options = harness.parse(parser, argv)
     try:
@@ -42,7 +44,8 @@ def main(argv=None):
         raise TrainingError(f"{fault}, which nvcc {nvcc} uses: CUDA 13.0's is known") from None
     problems = small_problems()
     names = QUICK if options.quick else [*problems]
-    print(f"{len(names)} problem(s), each run twice; all of them take half an hour", flush=True)
+    long = "" if options.quick else ", which takes half an hour"
+    print(f"{len(names)} problems, each run twice{long}", flush=True)
     checks = [_checked(name, *problems[name], kernels) for name in names]
     print(f"{sum(made['right'] for made in checks)} of {len(checks)} are right")
     if options.json:
@@ -62,13 +65,13 @@ def main(argv=None):
 def _checked(name, problem, device, kernels):
     plan, seeds = problem.plan(device), itertools.count()
     try:
-        return check(name, problem, plan, lambda: run(problem, plan, kernels, next(seeds)))
+        return check(name, problem, plan, lambda: interpret(problem, plan, kernels, next(seeds)))
     except Fault as fault:
         print(f"WRONG  {name}: {fault}", flush=True)
         return {"name": name, "fault": str(fault), "right": False}
 
 
-def run(problem, plan, kernels, seed):
+def interpret(problem, plan, kernels, seed):
     """What `Problem.launch` returns.
 
     Args:

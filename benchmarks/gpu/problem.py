@@ -101,9 +101,14 @@ class Problem:
             memory: It can `put` an array on the device, say its `address`, and `get` it.
             run: Called with (name, settings).
         """
-        before, tensors = (
-            [[memory.put(tensor) for tensor in kind] for kind in self.tensors] for _ in range(2)
-        )
+        before = [[memory.put(tensor) for tensor in kind] for kind in self.tensors]
+        tensors = [  # what is not written, though it must be, shows
+            [
+                memory.put(tensor if kind > SLOTS[self.optimizer] else tensor * np.nan)
+                for tensor in of
+            ]
+            for kind, of in enumerate(self.tensors)
+        ]
         # NaN everywhere: what is read before it was written shows. Its last bit is 0, as it has to.
         scratch = {
             name: memory.put(np.full(max(size // 4, 1), np.nan, "f"))

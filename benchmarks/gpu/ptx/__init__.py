@@ -10,10 +10,15 @@ with wrong numbers:
 - a warp whose threads do not come together where they must, blocks that wait for each other;
 - an instruction that is not known here.
 
-What is read by `.relaxed` may be any number that was written to the place, but none older than what
-the thread has read there before, or another one of its block before a barrier. Numbers below
-1.2e-38 are flushed to 0 where an instruction says so, and approximate functions are off by as much
-as they may be. Sums of `mma` are exact up to a last rounding; what ptxas makes of PTX is not seen.
+What is read by `.relaxed` may be any number that was written to the place before, but none older
+than what the thread has read there, or another one of its block before a barrier. Numbers below
+1.2e-38 are flushed to 0 where an instruction says so, and approximate functions are off by up to
+two in the last place.
+
+What it does not see: what ptxas makes of PTX; stores that overtake loads before them; which array
+of a block's shared memory an address belongs to. Threads that use parts of one word, of two bytes
+in shared memory, count as using the same place. `mma` adds without rounding, `fma` rounds twice.
+Blocks have 512 threads.
 """
 
 from benchmarks.gpu.ptx.faults import Fault

@@ -72,7 +72,7 @@ ELEMENTWISE = {
 }
 COMPARISONS = {
     "eq": np.equal,
-    "ne": lambda a, b: (a < b) | (a > b),  # of numbers alone
+    "ne": np.not_equal,  # of integers
     "neu": np.not_equal,
     "lt": np.less,
     "le": np.less_equal,

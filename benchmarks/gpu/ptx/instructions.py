@@ -16,8 +16,8 @@ from benchmarks.gpu.ptx.arithmetic import (
     flushed,
 )
 from benchmarks.gpu.ptx.faults import Fault
+from benchmarks.gpu.ptx.memory import ARGUMENTS, SHARED
 
-ARGUMENTS, SHARED = 1 << 50, 1 << 44  # where these address spaces begin
 # Others may mean something else.
 SPELLINGS = re.compile(
     "|".join(
@@ -30,8 +30,9 @@ SPELLINGS = re.compile(
             r"selp\.[bfsu](32|64)|mov\.(pred|[bfsu](16|32|64))",
             r"cvt\.(rn\.b?f16|rzi\.f32|rni\.f32|rzi\.ftz\.s32|ftz\.f64)\.f32",
             r"cvt\.(rn\.f32\.(s32|u16)|[su]64\.[su]32|u32\.u64)|cvta(\.to)?\.(global|shared)\.u64",
-            r"(ld|st)(\.global|\.shared|\.relaxed\.gpu\.global)?(\.v[24])?\.[bfsu](8|16|32|64)",
-            r"ld\.param(\.v[24])?\.[bfsu](32|64)|ldmatrix\.sync\.aligned\.m8n8\.x4(\.trans)?\.shared\.b16",
+            r"(ld|st)(\.global|\.shared)?(\.v[24])?\.[bfsu](8|16|32|64)",
+            r"(ld|st)\.relaxed\.gpu\.global(\.v[24])?\.[bfsu]32|ld\.param(\.v[24])?\.[bfsu](32|64)",
+            r"ldmatrix\.sync\.aligned\.m8n8\.x4(\.trans)?\.shared\.b16",
             r"mma\.sync\.aligned\.m16n8k16\.row\.col\.f32\.(bf16\.bf16|f16\.f16)\.f32",
             r"shfl\.sync\.(bfly|idx)\.b32|bar\.sync|bar\.warp\.sync|bra(\.uni)?|ret",
         )
@@ -239,7 +240,18 @@ class Kernel:
         prepare = TO_WHOLE.get(
             modifiers[0], flushed if "ftz" in modifiers else lambda values: values
         )
-        return lambda warp, lanes: write(warp, lanes, prepare(read(warp)).astype(to))
+        whole = (
+            to.kind == "i" and of.kind == "f"
+        )  # of which NaN is 0, and what is too large the largest
+
+        def convert(warp, lanes):
+            values = prepare(read(warp))
+            if whole:
+                bounds = np.iinfo(to)
+                values = np.nan_to_num(values.astype(np.float64)).clip(bounds.min, bounds.max)
+            write(warp, lanes, values.astype(to))
+
+        return convert
 
     def _cvta(self, modifiers, operands):
         write, read = self._writer(operands[0]), self._reader(operands[1], TYPES["u64"])

@@ -20,7 +20,7 @@ class Warp:
         at: Where each lane is in the code; -1 where it has ended.
         waits: Which lanes wait for the others of the warp.
         at_barrier: Whether all of it waits for the other warps.
-        in_vain: Whether, in this turn, it read by `.relaxed` what it had read before.
+        in_vain: Whether its last turn ended with numbers that it waits for.
         syncs: How often its lanes came together.
     """
 
@@ -182,14 +182,13 @@ class Interpreter:
             if stopped and (not ready or in_vain > len(ready)):  # the others cannot do without them
                 ready, stopped, in_vain = ready + stopped, [], 0
             if in_vain > self.PATIENCE * len(ready):
-                raise Fault(f"{ready[0]}: all that can go on wait for numbers")
+                raise Fault(f"{ready[0]}: all that can go on wait for each other")
             warp = self._chance.choice(ready)
             if not stopped and not in_vain and self._chance.random() < self.STOPS:
                 stopped = self._chance.choice(([warp], [o for o in ready if o.block is warp.block]))
                 ready = [other for other in ready if other not in stopped]
                 continue
-            self._give_turn(warp, kernel)
-            in_vain = in_vain + 1 if warp.in_vain else 0
+            in_vain = 0 if self._give_turn(warp, kernel) else in_vain + 1
             if warp.at_barrier or warp.ended:
                 ready.remove(warp)
             if all(other.at_barrier for other in warp.block.warps):
@@ -197,9 +196,19 @@ class Interpreter:
                 ready += warp.block.warps
 
     def _give_turn(self, warp, kernel):
-        warp.in_vain = False
+        """Whether it came to something: a number new to it, a store, a barrier, its end."""
+        memory = warp.block.memory
+        before, looks = memory.progress, memory.looks
+        # Lanes that wait in vain may be waiting for others of their warp.
+        strays = warp.in_vain
         for _ in range(self._chance.randint(1, self.MOST_AT_ONCE)):
-            strays = self._chance.random() < self.STRAYS
+            strays = strays or self._chance.random() < self.STRAYS
             warp.go_on(kernel, self._chance if strays else None)
-            if warp.at_barrier or warp.ended or warp.in_vain:
-                return
+            strays = False
+            if warp.at_barrier or warp.ended:
+                warp.in_vain = False
+                return True
+            warp.in_vain = memory.looks > looks and memory.progress == before
+            if warp.in_vain:
+                return False
+        return memory.progress > before

@@ -5,9 +5,9 @@ import numpy as np
 from benchmarks.gpu.ptx.accesses import Accesses
 from benchmarks.gpu.ptx.arithmetic import LANES
 from benchmarks.gpu.ptx.faults import Fault
-from benchmarks.gpu.ptx.instructions import ARGUMENTS, SHARED
 
-GLOBAL = 0x7_0A00_0000  # where the device's memory begins: not within 32 bits
+# Where they begin: the device's memory, not within 32 bits; a block's own; a kernel's arguments.
+GLOBAL, SHARED, ARGUMENTS = 0x7_0A00_0000, 1 << 44, 1 << 50
 
 
 class Memory:
@@ -18,6 +18,10 @@ class Memory:
         owned: Which of them belong to arrays.
         arguments: The kernel's, as bytes.
         chance: A random.Random.
+
+    Attributes:
+        progress: How often something was stored, or by `.relaxed` read that was new.
+        looks: How often there was a load by `.relaxed`.
     """
 
     OLD = 0.3  # how often a number that is read by `.relaxed` is not the newest
@@ -30,7 +34,7 @@ class Memory:
         # still read, and what was read since the block's last barrier.
         self._written, self._seen, self._told, self._untold = {}, {}, {}, {}
         self._relaxed = np.full(contents.size, False)
-        self._news = False
+        self.progress = self.looks = 0
 
     def load(self, warp, lanes, addresses, dtype, count, modifiers):
         """Numbers [32, count] from the addresses [32]; of other lanes than these 0."""
@@ -39,19 +43,19 @@ class Memory:
         memory, at = self._place(warp, lanes, addresses[lanes], size, modifiers, False)
         values = np.zeros((LANES, count), dtype)
         if "relaxed" in modifiers:
-            self._news = False
+            self.looks += 1
             seen = [
                 [self._look((warp.block.index, thread), int(place)) for place in places]
                 for thread, places in zip(warp.threads[lanes], at[:, ::4], strict=True)
             ]
             values[lanes] = np.array(seen, np.uint32).view(dtype)
-            warp.in_vain = not self._news
         else:
             values[lanes] = memory[at].view(dtype)
         return values
 
     def store(self, warp, lanes, addresses, values, modifiers):
         """Put the numbers [32, count] of these lanes to the addresses [32]."""
+        self.progress += 1
         lanes = np.flatnonzero(np.broadcast_to(lanes, LANES))
         raw = np.ascontiguousarray(values[lanes]).view(np.uint8)
         memory, at = self._place(warp, lanes, addresses[lanes], raw.shape[1], modifiers, True)
@@ -108,7 +112,7 @@ class Memory:
         if oldest < newest and self._chance.random() < self.OLD:
             index = self._chance.randint(oldest, newest)
         if self._seen.get((thread, place), 0) < index:
-            self._news = True
+            self.progress += 1
             self._saw(thread, place, index)
         return written[index]
 

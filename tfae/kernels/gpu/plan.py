@@ -6,7 +6,7 @@ from dataclasses import dataclass
 THREADS = 512  # a block; as src/block.h has it
 OPTIMIZERS = ("adadelta", "adam", "momentum", "sgd")  # as src/functions.h numbers them
 LARGEST_HIDDEN = 256
-LARGEST_BATCH = 4096
+LARGEST_BATCH = 4096  # with LARGEST_HIDDEN within what Divisor in block.h divides
 LARGEST_KERNEL = 2**31 - 1  # weights, which the kernel counts in 32 bits
 # Rows. Each chunk reads and writes the gradients of all weights, which are off chip where chunks
 # have to be small: weights or features make room for these rows first.
@@ -32,7 +32,7 @@ class Settings(ctypes.Structure):
         center, width: [D] float32 each, of float rows; or 0.
         given: Encoder's kernel [D, H] and bias [H], decoder's kernel [H, D] and bias [D], float32;
             then the first and second slots of each, as many as there are.
-        tensors: Results, the same after the epoch. May be the same memory.
+        tensors: Results, the same after the epoch.
         rates, decays: [S] float32, as the CPU's kernels have them; decays may be 0.
         partials, exchanged, squares: Scratch, [G, B, P], [B, P] and [G] float32, through which
             blocks hand numbers to each other. The last bit of each must be 0.
@@ -40,8 +40,7 @@ class Settings(ctypes.Structure):
         spilled: Scratch for weights that do not fit on chip, or 0.
         losses: Result, [G] float64, each block's part of the sum of the losses.
         given_loss_scale, given_good_steps, given_skipped_steps: float32, int64, int64.
-        loss_scale, good_steps, skipped_steps: Results, the same after the epoch. May be the same
-            memory.
+        loss_scale, good_steps, skipped_steps: Results, the same after the epoch.
     """
 
     _fields_ = (

@@ -26,7 +26,7 @@ namespace tfae::gpu {
 constexpr int kSkew = 8;     // a matrix' rows in shared memory begin in different banks
 constexpr int kQuadsAtOnce = 64, kParts = kThreads / kQuadsAtOnce;  // of a share that is summed
 static_assert(kQuadsAtOnce * kParts == kThreads);  // as much room as plan.py leaves for them
-constexpr int kMostParts = 8;  // of the rows of a kernel's gradient
+constexpr int kMostParts = 8;  // of the rows of a kernel's gradient; their sum is unrolled
 constexpr uint32_t kActivations = 1, kSlopes = 0;  // flags
 constexpr int kGrowthSteps = 2000;  // good steps before the loss scale is doubled
 
@@ -280,8 +280,9 @@ class Epoch {
   }
 
   // Takes what the blocks hand to each other of the rows from `chunk` on, and rounds it. A thread
-  // takes some rows of four columns and puts their sums to sums_; returns the sums of a column. Of
-  // few rows each, all are sooner there, but there are many sums.
+  // takes some rows of four columns and puts their sums to sums_; returns the sums of a column.
+  // With 4 rows it is done sooner, but there are four times as many sums, for which small chunks
+  // have room.
   TFAE_DEVICE int TakeExchanged(int chunk, uint32_t flag) {
     if (Padded(s_.chunk) / 4 * s_.padded_hidden <= 4 * kThreads) return TakeRows<4>(chunk, flag);
     return TakeRows<kTile>(chunk, flag);

@@ -109,9 +109,9 @@ TFAE_DEVICE float Take(const float* from, uint32_t flag) {
   return value;
 }
 
-// Waits for n quads from other blocks, so many floats apart, and calls f(i, quad) in their order.
-// So many at a time are asked for together, until all of them are there; after the last one that
-// one again, so that no number of them has code of its own.
+// Waits for n quads from other blocks, `stride` floats apart, and calls f(i, quad) in their order.
+// kAtOnce are asked for together, until all of them are there; a group that is not full asks for
+// its last one again, so that all groups run the same code.
 template <int kAtOnce, typename F>
 TFAE_DEVICE void TakeQuads(const float* from, int stride, int n, uint32_t flag, F f) {
   TFAE_ONE_BY_ONE for (int start = 0; start < n; start += kAtOnce) {
@@ -124,7 +124,7 @@ TFAE_DEVICE void TakeQuads(const float* from, int stride, int n, uint32_t flag, 
       }
       uint32_t others = 0;
       TFAE_UNROLL for (const Quad& quad : quads) {
-        for (float number : quad.at) others |= BitsOf(number) ^ (0 - flag);
+        for (float number : quad.at) others |= BitsOf(number) ^ (0 - flag);  // all bits: one step
       }
 #ifdef __CUDACC__
       asm("" : "+r"(others));  // or the compiler, which sees that one bit counts, tests 32 of them
