@@ -1,10 +1,9 @@
 """A trained model on disk and back: a .keras file that needs no tfae to be used."""
 
-import shlex
 from pathlib import Path
 
 from tfae.errors import DataError
-from tfae.workdir import write_whole
+from tfae.workdir import WorkDir, write_whole
 
 
 def save(model, path):
@@ -26,12 +25,12 @@ def load(path):
     """
     path = Path(path)
     if path.is_dir():
-        if (path / "config.json").exists() and not (path / "model.keras").exists():
+        workdir = WorkDir(path)
+        path = workdir.model
+        if workdir.has_run and not path.exists():
             raise DataError(
-                f"{path} holds no finished run: python -m tfae.train --resume --workdir "
-                f"{shlex.quote(str(path))} finishes it"
+                f"{workdir.path} holds no finished run: {workdir.resume_command} finishes it"
             )
-        path = path / "model.keras"
     if not path.exists():
         raise DataError(f"{path} does not exist; give a work directory or a .keras file")
 

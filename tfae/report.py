@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import html
 import io
-import shlex
 import warnings
 import zipfile
 
@@ -45,13 +44,13 @@ def write_report(workdir):
     Raises:
         DataError: There is no run, it has not finished, or examples.npz is damaged.
     """
-    if not (workdir.path / "config.json").exists():
+    if not workdir.has_run:
         raise DataError(f"{workdir.path} is no run's work directory: give one, such as runs/NAME")
     facts = workdir.read_run()
     if "final" not in facts:
         raise DataError(
-            f"{workdir.path} holds no finished run: python -m tfae.train --resume --workdir "
-            f"{shlex.quote(str(workdir.path))} finishes one that was stopped"
+            f"{workdir.path} holds no finished run: {workdir.resume_command} finishes one that was "
+            "stopped"
         )
     config, history = workdir.read_config(), workdir.read_history()
     try:

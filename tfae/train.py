@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.util
-import shlex
 import sys
 
 from tfae import console
@@ -174,7 +173,7 @@ def _train(run, workdir, invocation, say):
     )
     if not done:
         say(f"interrupted after epoch {facts['epochs']}, which is saved. To go on:")
-        say(f"  python -m tfae.train --resume --workdir {shlex.quote(str(workdir.path))}")
+        say(f"  {workdir.resume_command}")
         if run.config.schedule == "constant":  # another would be bent
             say(f"With --epochs {facts['epochs']} that writes the model and the page as they are.")
         return INTERRUPTED

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -102,6 +103,16 @@ class WorkDir:
             raise DataError(
                 f"--workdir {self.path} cannot be written: {error.strerror or error}"
             ) from None
+
+    @property
+    def has_run(self):
+        """Whether a run was started there."""
+        return self._config.exists()
+
+    @property
+    def resume_command(self):
+        """The command that goes on with the run, as it can be typed."""
+        return f"python -m tfae.train --resume --workdir {shlex.quote(str(self.path))}"
 
     def read_config(self):
         """The configuration that the run was started with.

@@ -102,12 +102,11 @@ class Problem:
             run: Called with (name, settings).
         """
         before = [[memory.put(tensor) for tensor in kind] for kind in self.tensors]
-        tensors = [  # what is not written, though it must be, shows
-            [
-                memory.put(tensor if kind > SLOTS[self.optimizer] else tensor * np.nan)
-                for tensor in of
-            ]
-            for kind, of in enumerate(self.tensors)
+        # NaN, but for slots that there are not: what is not written, though it must be, shows.
+        used = [kind <= SLOTS[self.optimizer] for kind in range(len(self.tensors))]
+        tensors = [
+            [memory.put(tensor * np.nan if is_used else tensor) for tensor in kind]
+            for kind, is_used in zip(self.tensors, used, strict=True)
         ]
         # NaN everywhere: what is read before it was written shows. Its last bit is 0, as it has to.
         scratch = {

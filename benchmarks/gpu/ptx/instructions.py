@@ -85,7 +85,7 @@ class Kernel:
     """
 
     def __init__(self, name, body):
-        self.name, self.arguments = name, f"{name}_param_0"
+        self.arguments = f"{name}_param_0"
         self.registers = {}  # prefix -> (how many, dtype)
         self.labels, self.code = {}, []
         body = re.sub(r"//.*|\.pragma[^;]*;", "", body)
