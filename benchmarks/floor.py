@@ -17,7 +17,7 @@ class MatmulRate:
     def __init__(self, dtype="float32"):
         import tensorflow as tf  # here, in a process of its own
 
-        from tfae.environment import visible_gpus
+        from tfae.host.environment import visible_gpus
 
         self._size = size = SIZE_ON_GPU if visible_gpus() else SIZE
         matrix = tf.random.normal((size, size), stddev=size**-0.5)  # products stay of its size

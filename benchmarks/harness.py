@@ -16,8 +16,8 @@ import numpy as np
 from tfae.config import Parser
 from tfae.data.sources import load
 from tfae.errors import DataError, TfaeError
-from tfae.spec import Stack
-from tfae.startup import import_tensorflow
+from tfae.host.startup import import_tensorflow
+from tfae.nn.spec import Stack
 
 
 def make_parser(name, doc, rows=True):
@@ -124,7 +124,7 @@ def initial_weights(config, features, seed):
 
     Hidden biases are the configuration's.
     """
-    from tfae.model import Autoencoder
+    from tfae.autoencoder import Autoencoder
 
     stack = stack_of(config, features)
     model = Autoencoder(stack, seed=seed, initial_bias=config.initial_bias)
@@ -176,7 +176,7 @@ def write_json(options, work, results, **more):
     if not options.json:
         return
     import_tensorflow()
-    from tfae.environment import describe_environment
+    from tfae.host.environment import describe_environment
 
     document = {
         "command": options.command,

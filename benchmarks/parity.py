@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.contestants import engine_absence
 from tfae.config import ENGINES, PRECISIONS, TrainConfig, parse_widths
-from tfae.startup import import_tensorflow
+from tfae.host.startup import import_tensorflow
 
 LOSS_RTOL = 2e-6  # ten times what Keras' own compile modes differ by over 50 epochs
 LOSS_RTOL_ON_GPU = 1e-5  # where those have other kernels for the same product
@@ -99,7 +99,7 @@ def _absent(options):
 def _compare_epochs(ours, config, source, engines, options):
     """A result for each engine in float32, compared epoch by epoch."""
     from benchmarks.contestants.keras_fit import KerasFit
-    from tfae.environment import visible_gpus
+    from tfae.host.environment import visible_gpus
 
     parts = source.train, source.validation
     keras, yardstick = (KerasFit(config, *parts, jit_compile=jit) for jit in (False, True))

@@ -18,7 +18,7 @@ from benchmarks import harness
 from benchmarks.contestants import engine_absence
 from benchmarks.harness import stack_of
 from tfae.config import ENGINES, TrainConfig
-from tfae.startup import import_tensorflow
+from tfae.host.startup import import_tensorflow
 
 LOSS_RTOL = 1e-5  # of one epoch, from equal weights in an equal order
 MOST_TIMES_BEST = 1.1  # that --engine auto may take
@@ -176,8 +176,8 @@ def _choice(point, measured):
 
     The latter is None where what it takes was not timed.
     """
+    from tfae.autoencoder import Autoencoder
     from tfae.engines import make_engine
-    from tfae.model import Autoencoder
 
     config = TrainConfig(layers=point.layers, batch_size=point.batch_size)
     engine, _ = make_engine(config, Autoencoder(stack_of(config, point.features)), point.rows)

@@ -23,7 +23,7 @@ from benchmarks.floor import MatmulRate, epoch_flops
 from benchmarks.worker import Worker, WorkerError
 from tfae.config import TrainConfig, parse_widths
 from tfae.errors import ConfigError, TrainingError
-from tfae.startup import import_tensorflow
+from tfae.host.startup import import_tensorflow
 
 # Of an epoch's loss, from equal weights in an equal order. float32: 235 steps by other formulas of
 # the same loss differ by a few 1e-7. Mixed: products of rounded inputs, whose errors are of either

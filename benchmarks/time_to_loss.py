@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import harness
 from tfae.config import ENGINES, RECIPES, TrainConfig, flag_of, recipe
-from tfae.startup import import_tensorflow
+from tfae.host.startup import import_tensorflow
 
 OPTIMIZERS = ("adadelta", "adam")
 # tfae's orders are not Keras', and near the end an epoch lowers Adam's loss by less than orders

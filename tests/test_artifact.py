@@ -10,11 +10,11 @@ import tensorflow as tf
 from tolerances import RECONSTRUCTION_ATOL
 
 import tfae
-from tfae import artifact
+from tfae.autoencoder import Autoencoder
 from tfae.errors import DataError
-from tfae.model import Autoencoder
-from tfae.scaling import Scaling
-from tfae.spec import ACTIVATIONS, Stack
+from tfae.nn.scaling import Scaling
+from tfae.nn.spec import ACTIVATIONS, Stack
+from tfae.runs import artifact
 
 PLAIN_KERAS = """
 import sys, json, numpy, keras

@@ -6,9 +6,9 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 from tolerances import PCA_RTOL
 
-from tfae.assess import assess, pca_error
-from tfae.model import Autoencoder
-from tfae.spec import Stack
+from tfae.autoencoder import Autoencoder
+from tfae.nn.spec import Stack
+from tfae.runs.assess import assess, pca_error
 
 
 @pytest.mark.parametrize("components", [1, 8, 60, 100])

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tfae.cache import cache_dir
+from tfae.host.cache import cache_dir
 
 
 def test_folder_comes_from_the_environment(tmp_path, monkeypatch):

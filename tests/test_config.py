@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from tfae import losses, precision
 from tfae.config import LOSSES, PRECISIONS, RECIPES, TrainConfig, parse_args, recipe
 from tfae.errors import ConfigError
+from tfae.nn import losses, precision
 
 
 def test_the_defaults_are_the_keras_tutorial():

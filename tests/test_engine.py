@@ -5,13 +5,13 @@ import pytest
 import tensorflow as tf
 from tolerances import EPOCH_LOSS_RTOL, EPOCHS_SLOT_RTOL, EPOCHS_WEIGHT_ATOL, MIXED_LOSS_RTOL
 
+from tfae.autoencoder import Autoencoder
 from tfae.config import TrainConfig
 from tfae.engines import make_engine
 from tfae.engines.fused import LARGEST_KERNEL
 from tfae.errors import ConfigError
-from tfae.model import Autoencoder
-from tfae.precision import INITIAL_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS, LossScale
-from tfae.spec import Stack
+from tfae.nn.precision import INITIAL_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS, LossScale
+from tfae.nn.spec import Stack
 
 
 def build(count, features=36, **options):

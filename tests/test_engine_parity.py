@@ -16,10 +16,10 @@ from tolerances import (
     STEPS_WEIGHT_ATOL,
 )
 
+from tfae.autoencoder import Autoencoder
 from tfae.config import TrainConfig
 from tfae.engines import make_engine
-from tfae.model import Autoencoder
-from tfae.spec import ACTIVATIONS, Stack
+from tfae.nn.spec import ACTIVATIONS, Stack
 
 ENGINES = ["xla", "fused"]
 

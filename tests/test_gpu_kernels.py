@@ -20,11 +20,12 @@ from benchmarks.gpu.checks import (
 from benchmarks.gpu.interpreted import interpret
 from benchmarks.gpu.problem import Problem
 from benchmarks.gpu.ptx import kernels_of
+from tfae.autoencoder import Autoencoder
 from tfae.config import TrainConfig
 from tfae.engines import make_engine
 from tfae.engines.engine import NotTaken
 from tfae.engines.gpu import GpuEngine
-from tfae.environment import visible_gpus
+from tfae.host.environment import visible_gpus
 from tfae.kernels.compiler import NoCompiler
 from tfae.kernels.gpu.build import ARCHITECTURES, SOURCES, build_kernels, nvcc_command
 from tfae.kernels.gpu.library import load_op
@@ -36,8 +37,7 @@ from tfae.kernels.gpu.plan import (
     Settings,
     plan_launch,
 )
-from tfae.model import Autoencoder
-from tfae.spec import Stack
+from tfae.nn.spec import Stack
 from tfae.train import main as train
 
 DEVICES = {  # one of each compute capability, as the data sheets and the CUDA guide have them

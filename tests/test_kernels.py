@@ -11,15 +11,15 @@ import tensorflow as tf
 from reference import bfloat16, numpy_gradients, rows_with_zeros
 from tolerances import EPOCH_LOSS_RTOL, MIXED_GRADIENT_RTOL, PRODUCT_RTOL
 
+from tfae.autoencoder import Autoencoder
 from tfae.config import TrainConfig
 from tfae.engines.fused import FusedEngine
 from tfae.kernels.build import SOURCES
-from tfae.model import Autoencoder
-from tfae.optimizers import make_optimizer
-from tfae.precision import PRECISIONS
-from tfae.scaling import Scaling
-from tfae.schedules import make_schedule
-from tfae.spec import ACTIVATIONS, Stack
+from tfae.nn.optimizers import make_optimizer
+from tfae.nn.precision import PRECISIONS
+from tfae.nn.scaling import Scaling
+from tfae.nn.schedules import make_schedule
+from tfae.nn.spec import ACTIVATIONS, Stack
 
 
 def fused(native, config, features, threads, scaling=None):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tfae.autoencoder import Autoencoder
 from tfae.config import TrainConfig
 from tfae.engines import make_engine
 from tfae.errors import TrainingError
@@ -13,8 +14,7 @@ from tfae.kernels.build import SOURCES, build
 from tfae.kernels.check import check
 from tfae.kernels.compiler import KernelError
 from tfae.kernels.library import Kernels
-from tfae.model import Autoencoder
-from tfae.spec import Stack
+from tfae.nn.spec import Stack
 
 
 @pytest.fixture

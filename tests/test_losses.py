@@ -6,7 +6,7 @@ import tensorflow as tf
 from tolerances import EPS
 
 from tfae.errors import ConfigError
-from tfae.losses import LOSSES, binary_crossentropy
+from tfae.nn.losses import LOSSES, binary_crossentropy
 
 
 def test_cross_entropy_is_that_of_float64_for_logits_of_any_size():

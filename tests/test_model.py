@@ -7,10 +7,10 @@ import tensorflow as tf
 from reference import rows_with_zeros
 from tolerances import RECONSTRUCTION_ATOL
 
+from tfae.autoencoder import Autoencoder
 from tfae.kernels.library import load_built
-from tfae.model import Autoencoder
-from tfae.scaling import Scaling
-from tfae.spec import Stack
+from tfae.nn.scaling import Scaling
+from tfae.nn.spec import Stack
 
 
 @pytest.mark.parametrize("seed", [0, 1, 12345])
@@ -56,7 +56,7 @@ def test_codes_and_reconstructions_are_those_of_float64_numpy(
     if by_kernels:
         assert load_built() is native
     else:
-        monkeypatch.setattr("tfae.model.load_built", lambda: None)
+        monkeypatch.setattr("tfae.autoencoder.load_built", lambda: None)
     scaling = Scaling()
     if kind == "bytes":
         rows = rows_with_zeros(301, 70, 0.5, "uint8")

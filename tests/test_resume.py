@@ -14,8 +14,8 @@ import time
 import numpy as np
 import pytest
 
-from tfae import artifact
 from tfae.errors import DataError
+from tfae.runs import artifact
 from tfae.train import main
 
 ADAM = ["--optimizer", "adam"]

@@ -6,8 +6,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from tolerances import EPS
 
 from tfae.errors import ConfigError
-from tfae.scaling import Scaling, fit_scaling
-from tfae.spec import Stack
+from tfae.nn.scaling import Scaling, fit_scaling
+from tfae.nn.spec import Stack
 
 
 def stack(output):

@@ -9,12 +9,12 @@ import importlib
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Autoencoder": "tfae.model",
-    "Stack": "tfae.spec",
+    "Autoencoder": "tfae.autoencoder",
+    "Stack": "tfae.nn.spec",
     "TrainConfig": "tfae.config",
     "evaluate": "tfae.keras_bridge",
     "fit": "tfae.keras_bridge",
-    "load": "tfae.artifact",
+    "load": "tfae.runs.artifact",
     "predict": "tfae.keras_bridge",
 }
 

@@ -41,8 +41,8 @@ def main(argv=None):
 
 
 def _report(path):
-    from tfae.report import write_report
-    from tfae.workdir import WorkDir
+    from tfae.runs.report import write_report
+    from tfae.runs.workdir import WorkDir
 
     try:
         print(write_report(WorkDir(path)))

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 
 from tfae.errors import ConfigError
-from tfae.spec import ACTIVATIONS
+from tfae.nn.spec import ACTIVATIONS
 
 MAX_WIDTH = 1_000_000  # far beyond what fits in memory beside its slots
 ENGINES = ("auto", "xla", "fused")

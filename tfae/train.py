@@ -4,10 +4,10 @@ import dataclasses
 import importlib.util
 import sys
 
-from tfae import console
 from tfae.config import TrainConfig, flag_of, parse_args, shown
 from tfae.errors import ConfigError, TfaeError, TrainingError
-from tfae.workdir import WorkDir
+from tfae.host import console
+from tfae.runs.workdir import WorkDir
 
 INTERRUPTED = 130
 # What may differ from the first part of a run without making it another run.
@@ -92,10 +92,10 @@ def train_and_report(config, workdir, invocation):
     # Data first: what is wrong with it is said before TensorFlow takes its seconds to load.
     loaded = _load(config, invocation.quiet, say)
 
-    from tfae.startup import import_tensorflow
+    from tfae.host.startup import import_tensorflow
 
     tf = import_tensorflow()
-    from tfae.run import Run
+    from tfae.runs.run import Run
 
     try:
         run = Run(config, *loaded, say)
@@ -129,8 +129,8 @@ def _has_ended(config, workdir, say):
 def _load(config, quiet, say):
     """The source of rows, the stack to train on them, and their scaling."""
     from tfae.data.sources import load
-    from tfae.scaling import fit_scaling
-    from tfae.spec import Stack
+    from tfae.nn.scaling import fit_scaling
+    from tfae.nn.spec import Stack
 
     source = load(
         config.dataset,
@@ -184,7 +184,7 @@ def _train(run, workdir, invocation, say):
 
 
 def _say_results(say, facts):
-    from tfae.report import squared_error_of
+    from tfae.runs.report import squared_error_of
 
     final, stop_reason = facts["final"], facts["stop_reason"]
     if stop_reason:

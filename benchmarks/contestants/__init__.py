@@ -128,9 +128,9 @@ class Entry:
 
 def engine_absence(engine, precision):
     """Why an engine of tfae's cannot run in this precision on this machine, or None."""
+    from tfae.autoencoder import Autoencoder
     from tfae.engines import make_engine
-    from tfae.model import Autoencoder
-    from tfae.spec import Stack
+    from tfae.nn.spec import Stack
 
     config = TrainConfig(engine=engine, precision=precision)
     try:

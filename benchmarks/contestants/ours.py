@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from benchmarks.contestants import Contestant, Epoch
 from benchmarks.harness import stack_of, timed
+from tfae.autoencoder import Autoencoder
 from tfae.data.feed import Feed
 from tfae.engines import make_engine
-from tfae.model import Autoencoder
 
 
 class Tfae(Contestant):
@@ -58,7 +58,7 @@ class Tfae(Contestant):
         return np.asarray(memoryview(self._model.reconstruct(self._rows)))
 
     def train(self, epochs, validate=False):
-        """Epochs as `tfae.trainer` runs them."""
+        """Epochs as `tfae.training.trainer` runs them."""
         done, begin = [], time.perf_counter()
         for rows, order in self._feed.epochs(self._epoch + 1, self._epoch + epochs):
             loss = float(self.engine.train_epoch(rows, order))

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.gpu.problem import SLOTS, Problem
 from tfae.kernels.gpu.plan import Device
-from tfae.spec import ACTIVATIONS
+from tfae.nn.spec import ACTIVATIONS
 
 H200 = Device(multiprocessors=132, shared_bytes=232448)
 # Where inputs are rounded alike, what is left are float32's sums, and the few numbers that they

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfae.config import LOSSES
 from tfae.kernels.gpu.plan import OPTIMIZERS, Settings, plan_launch
-from tfae.spec import ACTIVATIONS
+from tfae.nn.spec import ACTIVATIONS
 
 HALVES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 CONSTANTS = {

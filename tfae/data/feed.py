@@ -11,7 +11,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from tfae.randomness import generator
+from tfae.nn.randomness import generator
 
 
 class Feed:

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfae import cache
 from tfae.errors import ConfigError, DataError
+from tfae.host import cache
 
 VERSION = 1  # in the cache file's name: raise it with any change to the bytes drawn for a seed
 SIDE = 28  # pixels of an image's side

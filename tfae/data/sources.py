@@ -11,7 +11,7 @@ import numpy as np
 
 from tfae.data import idx, mnist, tables, tfds
 from tfae.errors import DataError
-from tfae.randomness import generator
+from tfae.nn.randomness import generator
 
 CHUNK_VALUES = 1 << 22  # values looked at or converted at a time: a few dozen MB
 MNIST_WIDTH = 784

@@ -2,17 +2,17 @@
 
 import functools
 
-from tfae import console
 from tfae.engines.engine import NotTaken
 from tfae.engines.fused import FusedEngine
 from tfae.engines.gpu import GpuEngine
 from tfae.engines.xla import XlaEngine
-from tfae.environment import visible_gpus
 from tfae.errors import ConfigError, TrainingError
+from tfae.host import console
+from tfae.host.environment import visible_gpus
 from tfae.kernels.compiler import KernelError
-from tfae.optimizers import make_optimizer
-from tfae.precision import PRECISIONS
-from tfae.schedules import make_schedule
+from tfae.nn.optimizers import make_optimizer
+from tfae.nn.precision import PRECISIONS
+from tfae.nn.schedules import make_schedule
 
 
 def make_engine(config, model, row_count, say=console.say):

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from tfae.state import TrainState
+from tfae.nn.state import TrainState
 
 
 class NotTaken(Exception):
@@ -14,11 +14,11 @@ class Engine:
 
     Args:
         model: The `Autoencoder`; its weights are trained in place.
-        loss: A name of `tfae.losses.LOSSES`.
-        optimizer: An optimizer of `tfae.optimizers`.
-        schedule: A function from step to learning rate, of `tfae.schedules`.
+        loss: A name of `tfae.nn.losses.LOSSES`.
+        optimizer: An optimizer of `tfae.nn.optimizers`.
+        schedule: A function from step to learning rate, of `tfae.nn.schedules`.
         batch_size: B, rows a step.
-        precision: A `tfae.precision.Precision`.
+        precision: A `tfae.nn.precision.Precision`.
         weight_decay: Decoupled, 0 for none.
         clip_norm: The gradients' largest global norm, 0 for no limit.
         state: The `TrainState` to go on from, of the same model; None for a fresh one.

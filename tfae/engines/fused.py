@@ -6,7 +6,7 @@ from tfae.config import LOSSES
 from tfae.engines.engine import Engine, NotTaken
 from tfae.kernels.library import load, stack_inputs
 from tfae.kernels.threads import thread_count
-from tfae.optimizers import SGD, Adadelta, Adam
+from tfae.nn.optimizers import SGD, Adadelta, Adam
 
 # Elements of a kernel, up to which the caches hold what a block of rows needs: so the scaling
 # benchmark has it.

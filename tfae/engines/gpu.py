@@ -8,8 +8,8 @@ from tfae.engines.fused import by_kind, by_parameter, described
 from tfae.engines.xla import XlaEngine
 from tfae.kernels.gpu.library import load
 from tfae.kernels.gpu.plan import OPTIMIZERS, NoPlan, plan_launch
-from tfae.precision import LossScale
-from tfae.spec import ACTIVATIONS
+from tfae.nn.precision import LossScale
+from tfae.nn.spec import ACTIVATIONS
 
 
 class GpuEngine(XlaEngine):

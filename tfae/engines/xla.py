@@ -2,13 +2,13 @@
 
 import tensorflow as tf
 
+from tfae.autoencoder import dense_stack, scaled_inputs
 from tfae.engines.engine import Engine
-from tfae.environment import visible_gpus
-from tfae.losses import LOSSES
-from tfae.model import dense_stack, scaled_inputs
-from tfae.optimizers import decay_weights
-from tfae.precision import all_finite, gives_transposed
-from tfae.state import StateTensors
+from tfae.host.environment import visible_gpus
+from tfae.nn.losses import LOSSES
+from tfae.nn.optimizers import decay_weights
+from tfae.nn.precision import all_finite, gives_transposed
+from tfae.nn.state import StateTensors
 
 EVALUATION_BATCH = 1024  # rows whose activations stay in the cache
 

@@ -4,12 +4,12 @@ import operator
 
 import keras
 
-from tfae import console
 from tfae.config import ENGINES
+from tfae.host import console
 from tfae.keras_bridge.layers import TAKEN, NotPlain, leaf_layers
 from tfae.keras_bridge.plain import plain_engine, prove
 from tfae.keras_bridge.runners import KerasRunner, PlainRunner, build
-from tfae.precision import PRECISIONS
+from tfae.nn.precision import PRECISIONS
 
 _OVERRIDABLE = (
     "train_step",

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfae.autoencoder import Autoencoder
 from tfae.keras_bridge.layers import NotPlain, dense_stack
-from tfae.model import Autoencoder
-from tfae.scaling import Scaling
-from tfae.spec import Stack
+from tfae.nn.scaling import Scaling
+from tfae.nn.spec import Stack
 
 CODE_NAME = "code"
 SCALING_NAMES = ("center", "scale", "unscale")

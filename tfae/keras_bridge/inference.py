@@ -3,13 +3,13 @@
 import keras
 import tensorflow as tf
 
-from tfae import console
+from tfae.host import console
 from tfae.keras_bridge.callbacks import callback_list, told_of_test, warn_of_batches
 from tfae.keras_bridge.compiled import check_taken, is_keras_own, runner_for
 from tfae.keras_bridge.layers import NotPlain, dense_stack
 from tfae.keras_bridge.rows import Data, checked_batch_size
 from tfae.kernels.library import load_built, run_layers
-from tfae.scaling import Scaling
+from tfae.nn.scaling import Scaling
 
 BATCH_SIZE = 1024  # where Keras predicts: its results do not depend on it, and its speed does
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import keras
 
-from tfae.spec import ACTIVATIONS
+from tfae.nn.spec import ACTIVATIONS
 
 # Those that a dense autoencoder is built of. Their epochs compile; that of others was never tried.
 TAKEN = (

@@ -5,13 +5,13 @@ import math
 import keras
 import tensorflow as tf
 
+from tfae.autoencoder import Autoencoder
 from tfae.engines import pick_engine
 from tfae.keras_bridge.convert import stack_of
 from tfae.keras_bridge.layers import NotPlain, dense_stack
-from tfae.model import Autoencoder
-from tfae.optimizers import SGD, Adadelta, Adam
-from tfae.precision import PRECISIONS
-from tfae.state import TrainState
+from tfae.nn.optimizers import SGD, Adadelta, Adam
+from tfae.nn.precision import PRECISIONS
+from tfae.nn.state import TrainState
 
 _LOSSES = {
     "binary_crossentropy": keras.losses.BinaryCrossentropy,

@@ -9,8 +9,8 @@ import warnings
 import keras
 import tensorflow as tf
 
-from tfae import console
 from tfae.data.feed import orders
+from tfae.host import console
 from tfae.keras_bridge.callbacks import callback_list, told_of_test, warn_of_batches
 from tfae.keras_bridge.compiled import check_taken, runner_for
 from tfae.keras_bridge.rows import Data, check_whole_number, checked_batch_size

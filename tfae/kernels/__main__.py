@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tfae.startup import import_tensorflow
+from tfae.host.startup import import_tensorflow
 
 
 def main():

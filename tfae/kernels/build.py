@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfae.environment import processor_flags
+from tfae.host.environment import processor_flags
 from tfae.kernels.compiler import CacheUnusable, NoCompiler, build_once, cached_path
 
 SOURCES = Path(__file__).parent / "src"

@@ -9,8 +9,8 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
-from tfae.cache import cache_dir
 from tfae.errors import TfaeError
+from tfae.host.cache import cache_dir
 
 TIMEOUT_S = 300
 

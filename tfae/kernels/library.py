@@ -7,12 +7,12 @@ from types import ModuleType
 
 import tensorflow as tf
 
-from tfae.environment import visible_gpus
+from tfae.host.environment import visible_gpus
 from tfae.kernels.build import build, find
 from tfae.kernels.check import check
 from tfae.kernels.compiler import KernelError
 from tfae.kernels.threads import thread_count
-from tfae.spec import ACTIVATIONS
+from tfae.nn.spec import ACTIVATIONS
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import tensorflow as tf
 
-from tfae.environment import visible_gpus
+from tfae.host.environment import visible_gpus
 from tfae.kernels.build import FLAGS, compiler_command
 from tfae.kernels.compiler import KernelError, build_once, cached_path
 from tfae.kernels.gpu.build import SOURCES, build_kernels

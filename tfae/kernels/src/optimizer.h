@@ -1,4 +1,4 @@
-// Adadelta, Adam and SGD, a vector of parameters at a time, as tfae/optimizers.py has them. What is
+// Adadelta, Adam and SGD, a vector of parameters at a time, as tfae/nn/optimizers.py has them. What is
 // left of 1 comes from outside: in float32, 1 - 0.999 is off by a part in 80,000.
 #pragma once
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfae.errors import ConfigError
-from tfae.spec import OUTPUT_RANGE
+from tfae.nn.spec import OUTPUT_RANGE
 
 CHUNK_ROWS = 4096  # so that statistics of a big table never need a second copy of it
 

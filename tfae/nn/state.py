@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfae.precision import LossScale, initial_loss_scale
+from tfae.nn.precision import LossScale, initial_loss_scale
 
 
 class StateTensors(NamedTuple):
@@ -28,7 +28,7 @@ class TrainState(tf.Module):
 
     Args:
         model: The `Autoencoder`, whose parameters are trained in place.
-        optimizer: An optimizer of `tfae.optimizers`.
+        optimizer: An optimizer of `tfae.nn.optimizers`.
         slots: For each parameter a list of variables, to be used in place of zeros.
         step: An int64 variable, to be used in place of one that begins at zero.
     """

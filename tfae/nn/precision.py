@@ -11,7 +11,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from tfae.environment import visible_gpus
+from tfae.host.environment import visible_gpus
 
 INITIAL_LOSS_SCALE = 2.0**15
 LOSS_SCALE_GROWTH_STEPS = 2000

@@ -3,8 +3,8 @@
 import sys
 import time
 
-from tfae.callbacks import Callback
-from tfae.console import say
+from tfae.host.console import say
+from tfae.training.callbacks import Callback
 
 
 class PlainProgress(Callback):

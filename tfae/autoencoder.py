@@ -4,10 +4,10 @@ import random
 
 import tensorflow as tf
 
-from tfae.activations import activate
 from tfae.kernels.library import load_built, run_layers
-from tfae.scaling import Scaling
-from tfae.spec import ACTIVATIONS
+from tfae.nn.activations import activate
+from tfae.nn.scaling import Scaling
+from tfae.nn.spec import ACTIVATIONS
 
 
 def dense_stack(params, inputs, activations, matmul=tf.matmul):

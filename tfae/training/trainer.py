@@ -5,7 +5,7 @@ import time
 
 import tensorflow as tf
 
-from tfae.callbacks import CallbackList
+from tfae.training.callbacks import CallbackList
 
 
 class Trainer:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from tfae.model import scaled_inputs
-from tfae.scaling import chunks_of
+from tfae.autoencoder import scaled_inputs
+from tfae.nn.scaling import chunks_of
 
 EXAMPLES = 10  # pictures a row, as in the tutorial
 PCA_FEATURE_LIMIT = 2048  # beyond it the eigenvectors take longer than the training

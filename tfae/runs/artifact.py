@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tfae.errors import DataError
-from tfae.workdir import WorkDir, write_whole
+from tfae.runs.workdir import WorkDir, write_whole
 
 
 def save(model, path):

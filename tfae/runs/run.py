@@ -8,9 +8,14 @@ import time
 
 import tensorflow as tf
 
-from tfae import artifact, report
-from tfae.assess import EXAMPLES, assess
-from tfae.callbacks import (
+from tfae.autoencoder import Autoencoder
+from tfae.data.feed import Feed
+from tfae.engines import make_engine
+from tfae.errors import ConfigError, DataError
+from tfae.host.environment import describe_environment, peak_memory_bytes
+from tfae.runs import artifact, report
+from tfae.runs.assess import EXAMPLES, assess
+from tfae.training.callbacks import (
     EarlyStopping,
     History,
     LossGuard,
@@ -18,14 +23,9 @@ from tfae.callbacks import (
     StopOnSignal,
     TensorBoard,
 )
-from tfae.checkpoint import Checkpoints
-from tfae.data.feed import Feed
-from tfae.engines import make_engine
-from tfae.environment import describe_environment, peak_memory_bytes
-from tfae.errors import ConfigError, DataError
-from tfae.model import Autoencoder
-from tfae.progress import make_progress
-from tfae.trainer import Trainer
+from tfae.training.checkpoint import Checkpoints
+from tfae.training.progress import make_progress
+from tfae.training.trainer import Trainer
 
 
 class Run:

@@ -7,8 +7,8 @@ caller's, so that a short last batch keeps its weight.
 
 import tensorflow as tf
 
-from tfae.activations import activate
 from tfae.errors import ConfigError
+from tfae.nn.activations import activate
 
 HUBER_DELTA = 1.0  # Keras' default
 

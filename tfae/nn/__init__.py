@@ -1,0 +1,1 @@
+"""What a network is, in TensorFlow alone: no Keras, no kernels, no files, no engines."""
