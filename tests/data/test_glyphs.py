@@ -13,7 +13,7 @@ import pytest
 from tfae.data import glyphs
 from tfae.errors import ConfigError, DataError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def fingerprint(drawn):
