@@ -124,11 +124,10 @@ def initial_weights(config, features, seed):
 
     Hidden biases are the configuration's.
     """
-    from tfae.autoencoder import Autoencoder
+    from tfae.nn.network import initial_params
 
     stack = stack_of(config, features)
-    model = Autoencoder(stack, seed=seed, initial_bias=config.initial_bias)
-    return [param.numpy() for param in model.params]
+    return [param.numpy() for param in initial_params(stack, seed, config.initial_bias)]
 
 
 def describe_work(source, config):

@@ -176,11 +176,12 @@ def _choice(point, measured):
 
     The latter is None where what it takes was not timed.
     """
-    from tfae.autoencoder import Autoencoder
     from tfae.engines import make_engine
+    from tfae.nn.network import Network, initial_params
 
     config = TrainConfig(layers=point.layers, batch_size=point.batch_size)
-    engine, _ = make_engine(config, Autoencoder(stack_of(config, point.features)), point.rows)
+    stack = stack_of(config, point.features)
+    engine, _ = make_engine(config, Network(stack, initial_params(stack)), point.rows)
     times = {r["engine"]: r["epoch_s"]["median"] for r in measured if r["engine"] != "fit"}
     taken = times.get(engine.name)
     return {"engine": engine.name, "times_best": taken and taken / min(times.values())}

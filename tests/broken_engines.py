@@ -68,9 +68,9 @@ class LyingEvaluateEngine(XlaEngine):
 class _Broken(Tfae):
     engine_class = XlaEngine
 
-    def make_engine(self, config, model, row_count):
+    def make_engine(self, config, network, row_count):
         """The engine, broken."""
-        engine, reason = super().make_engine(config, model, row_count)
+        engine, reason = super().make_engine(config, network, row_count)
         engine.__class__ = self.engine_class
         return engine, reason
 

@@ -56,7 +56,7 @@ def test_codes_and_reconstructions_are_those_of_float64_numpy(
     if by_kernels:
         assert load_built() is native
     else:
-        monkeypatch.setattr("tfae.autoencoder.load_built", lambda: None)
+        monkeypatch.setattr("tfae.engines.forward.load_built", lambda: None)
     scaling = Scaling()
     if kind == "bytes":
         rows = rows_with_zeros(301, 70, 0.5, "uint8")

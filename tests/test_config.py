@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
-from tfae.config import LOSSES, PRECISIONS, RECIPES, TrainConfig, parse_args, recipe
+from tfae.config import PRECISIONS, RECIPES, TrainConfig, parse_args, recipe
 from tfae.errors import ConfigError
 from tfae.nn import losses, precision
+from tfae.nn.spec import LOSSES
 
 
 def test_the_defaults_are_the_keras_tutorial():

@@ -6,7 +6,7 @@ import TensorFlow.
 
 import importlib
 
-__version__ = "0.1.0"
+from tfae.host.version import __version__
 
 _PUBLIC = {
     "Autoencoder": "tfae.autoencoder",

@@ -1,56 +1,11 @@
-"""The autoencoder: variables, and the functions encode, decode and reconstruct."""
-
-import random
+"""The autoencoder: a network, and the functions encode, decode and reconstruct."""
 
 import tensorflow as tf
 
-from tfae.kernels.library import load_built, run_layers
+from tfae.engines.forward import native_forward
 from tfae.nn.activations import activate
+from tfae.nn.network import Network, dense_stack, initial_params, scaled_inputs
 from tfae.nn.scaling import Scaling
-from tfae.nn.spec import ACTIVATIONS
-
-
-def dense_stack(params, inputs, activations, matmul=tf.matmul):
-    """The last layer's pre-activations (the logits) of a stack of dense layers.
-
-    Args:
-        params: Kernel and bias of each layer in turn: [I, O], [O], ...
-        inputs: [B, I] float32.
-        activations: A name a layer. The last one is not applied: losses want the logits.
-        matmul: The product of [B, I] and [I, O]; a mixed precision brings its own.
-
-    Returns:
-        [B, O] float32, O being the last layer's width.
-    """
-    hidden = inputs
-    for layer, (kernel, bias) in enumerate(zip(params[::2], params[1::2], strict=True)):
-        if layer:
-            hidden = activate(activations[layer - 1], hidden)
-        hidden = matmul(hidden, kernel) + bias  # [B, O]
-    return hidden
-
-
-def scaled_inputs(rows, scaling):
-    """What the first layer sees: float32 [B, D], from uint8 (divided by 255) or float rows."""
-    if rows.dtype == tf.uint8:
-        return tf.cast(rows, tf.float32) / 255.0
-    return scaling.apply(tf.cast(rows, tf.float32))
-
-
-@tf.RegisterGradient("TfaeLayers")
-def _layers_gradient(op, upstream):
-    """Of the native kernels' forward pass, by TensorFlow's own."""
-    rows, center, width, *params = op.inputs
-    activations = [ACTIVATIONS[number] for number in op.get_attr("activations")]
-    with tf.GradientTape() as tape:
-        sources = [*(() if rows.dtype == tf.uint8 else (rows,)), *params]
-        tape.watch(sources)
-        scaling = Scaling("stored", center, width) if center.shape.num_elements() else Scaling()
-        logits = dense_stack(params, scaled_inputs(rows, scaling), activations)
-        outputs = activate(activations[-1], logits)
-    grads = tape.gradient(outputs, sources, upstream)
-    of_rows = [None] if rows.dtype == tf.uint8 else [grads.pop(0)]
-    return [*of_rows, None, None, *grads]
 
 
 class Autoencoder(tf.Module):
@@ -73,7 +28,12 @@ class Autoencoder(tf.Module):
         super().__init__(name="autoencoder")
         self.stack = stack
         self.scaling = scaling or Scaling()
-        self.params = params or _initial_params(stack, seed, initial_bias)
+        self.params = params or initial_params(stack, seed, initial_bias)
+
+    @property
+    def network(self):
+        """The `Network` that an engine trains, of the same variables."""
+        return Network(self.stack, self.params, self.scaling)
 
     @classmethod
     def from_keras(cls, model):
@@ -87,7 +47,8 @@ class Autoencoder(tf.Module):
         """
         from tfae.keras_bridge import from_keras
 
-        return from_keras(model)
+        network = from_keras(model)
+        return cls(network.stack, network.scaling, params=network.params)
 
     def to_keras(self):
         """The `keras.Sequential` that rebuilds float rows [N, D] as `reconstruct` does.
@@ -97,7 +58,7 @@ class Autoencoder(tf.Module):
         """
         from tfae.keras_bridge import to_keras
 
-        return to_keras(self)
+        return to_keras(self.network)
 
     def encode(self, rows):
         """Codes [N, Z] float32 of rows [N, D], or of images [N, h, w] or [N, h, w, c].
@@ -106,10 +67,10 @@ class Autoencoder(tf.Module):
             ValueError: The rows have another width.
         """
         rows = _as_matrix(rows, self.stack.features, "rows")
-        if native := _native():
+        if forward := native_forward():
             if rows.dtype != tf.uint8:
                 rows = tf.cast(rows, tf.float32)
-            return self._native_layers(native, rows, self.scaling, 0, self.stack.code_layer)
+            return forward(rows, *self._layers(0, self.stack.code_layer), self.scaling)
         return self._encode(rows)
 
     def decode(self, codes):
@@ -119,9 +80,8 @@ class Autoencoder(tf.Module):
             ValueError: The codes have another width.
         """
         codes = tf.cast(_as_matrix(codes, self.stack.code_size, "codes"), tf.float32)
-        if native := _native():
-            last = len(self.stack.activations)
-            rows = self._native_layers(native, codes, Scaling(), self.stack.code_layer, last)
+        if forward := native_forward():
+            rows = forward(codes, *self._layers(self.stack.code_layer), Scaling())
         else:
             rows = self._decode(codes)
         return self.scaling.invert(rows)
@@ -132,40 +92,21 @@ class Autoencoder(tf.Module):
 
     @tf.function(reduce_retracing=True, autograph=False)
     def _encode(self, rows):
-        return self._layers(scaled_inputs(rows, self.scaling), 0, self.stack.code_layer)
+        inputs = scaled_inputs(rows, self.scaling)
+        return _forward(inputs, *self._layers(0, self.stack.code_layer))
 
     @tf.function(reduce_retracing=True, autograph=False)
     def _decode(self, codes):
-        return self._layers(codes, self.stack.code_layer, len(self.stack.activations))
+        return _forward(codes, *self._layers(self.stack.code_layer))
 
-    def _native_layers(self, native, inputs, scaling, first, last):
-        params, activations = self.params[2 * first : 2 * last], self.stack.activations[first:last]
-        return run_layers(native, inputs, params, activations, scaling)
-
-    def _layers(self, inputs, first, last):
-        activations = self.stack.activations[first:last]
-        params = self.params[2 * first : 2 * last]
-        return activate(activations[-1], dense_stack(params, inputs, activations))
+    def _layers(self, first, last=None):
+        """Parameters and activations of those layers."""
+        last = len(self.stack.activations) if last is None else last
+        return self.params[2 * first : 2 * last], self.stack.activations[first:last]
 
 
-def _initial_params(stack, seed, initial_bias):
-    params = []
-    seeds = random.Random(seed)  # a seed a kernel, drawn as Keras draws them
-    last = len(stack.layer_shapes) - 1
-    for layer, (inputs, outputs) in enumerate(stack.layer_shapes):
-        limit = (6.0 / (inputs + outputs)) ** 0.5
-        kernel = tf.random.stateless_uniform(
-            (inputs, outputs), (seeds.randint(1, 10**9), 0), minval=-limit, maxval=limit
-        )
-        params.append(tf.Variable(kernel, name=f"kernel_{layer}"))
-        bias = tf.fill((outputs,), 0.0 if layer == last else initial_bias)
-        params.append(tf.Variable(bias, name=f"bias_{layer}"))
-    return params
-
-
-def _native():
-    """The native kernels, where they are built and an op can be run at once: XLA cannot take it."""
-    return load_built() if tf.executing_eagerly() else None
+def _forward(inputs, params, activations):
+    return activate(activations[-1], dense_stack(params, inputs, activations))
 
 
 def _as_matrix(rows, width, name):

@@ -7,11 +7,10 @@ import json
 from dataclasses import dataclass
 
 from tfae.errors import ConfigError
-from tfae.nn.spec import ACTIVATIONS
+from tfae.nn.spec import ACTIVATIONS, LOSSES
 
 MAX_WIDTH = 1_000_000  # far beyond what fits in memory beside its slots
 ENGINES = ("auto", "xla", "fused")
-LOSSES = ("binary_crossentropy", "mse", "mae", "huber")
 OPTIMIZERS = ("adadelta", "adam", "sgd")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SCALES = ("auto", "none", "standard", "minmax")

@@ -128,13 +128,13 @@ class Entry:
 
 def engine_absence(engine, precision):
     """Why an engine of tfae's cannot run in this precision on this machine, or None."""
-    from tfae.autoencoder import Autoencoder
     from tfae.engines import make_engine
+    from tfae.nn.network import Network, initial_params
     from tfae.nn.spec import Stack
 
-    config = TrainConfig(engine=engine, precision=precision)
+    config, stack = TrainConfig(engine=engine, precision=precision), Stack.mirrored(1, (1,))
     try:
-        make_engine(config, Autoencoder(Stack.mirrored(1, (1,))), 1)
+        make_engine(config, Network(stack, initial_params(stack)), 1)
     except TfaeError as error:
         return str(error)
     return None

@@ -29,16 +29,16 @@ class Tfae(Contestant):
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         super().__init__(config, train, validation)
         self._model = Autoencoder(stack_of(config, train.shape[1]))
-        self.engine, self._reason = self.make_engine(config, self._model, len(train))
+        self.engine, self._reason = self.make_engine(config, self._model.network, len(train))
         self._rows = train
         self._feed = Feed(train, config.seed, config.batch_size)
         self._validation = tf.constant(validation)
         self._fresh = self.engine.state.read()
         self._epoch = 0  # goes on after a reset: seeds have orders of their own
 
-    def make_engine(self, config, model, row_count):
+    def make_engine(self, config, network, row_count):
         """The engine and why it was taken."""
-        return make_engine(config, model, row_count)
+        return make_engine(config, network, row_count)
 
     def reset(self, weights):
         self.engine.state.write(self._fresh._replace(params=weights))

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 import ml_dtypes
 import numpy as np
 
-from tfae.config import LOSSES
 from tfae.kernels.gpu.plan import OPTIMIZERS, Settings, plan_launch
-from tfae.nn.spec import ACTIVATIONS
+from tfae.nn.spec import ACTIVATIONS, LOSSES
 
 HALVES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 CONSTANTS = {

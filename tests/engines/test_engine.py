@@ -18,7 +18,7 @@ def build(count, features=36, **options):
     """An XLA engine for a small stack."""
     settings = {"layers": (8,), "optimizer": "adam", "batch_size": 64, "engine": "xla"}
     config = TrainConfig(**settings, **options)
-    model = Autoencoder(Stack.mirrored(features, config.layers))
+    model = Autoencoder(Stack.mirrored(features, config.layers)).network
     return make_engine(config, model, count)[0]
 
 
@@ -125,7 +125,7 @@ def test_a_mixed_precision_learns_as_float32_does(precision, byte_rows):
 def test_auto_takes_the_fused_engine_where_it_is_faster(native):
     def chosen(features, **options):
         config = TrainConfig(**options)
-        model = Autoencoder(Stack.mirrored(features, config.layers))
+        model = Autoencoder(Stack.mirrored(features, config.layers)).network
         engine, reason = make_engine(config, model, 10)
         return engine.name, reason
 

@@ -45,7 +45,7 @@ def engine_names(request):
 def build(config, features, row_count, seed=0):
     """A fresh engine, whose biases are not zero, so that their use shows."""
     stack = Stack.mirrored(features, config.layers, config.activation, config.output_activation)
-    model = Autoencoder(stack, seed=seed)
+    model = Autoencoder(stack, seed=seed).network
     rng = np.random.default_rng(seed)
     for bias in model.params[1::2]:
         bias.assign(rng.uniform(-0.1, 0.1, bias.shape).astype(np.float32))
@@ -157,7 +157,7 @@ KERAS_OPTIMIZERS = {
 
 def keras_twin(engine, config, rate=None):
     """The Keras model with the engine's weights, compiled for the same training."""
-    stack = engine.model.stack
+    stack = engine.network.stack
     shapes = zip(stack.widths[1:], stack.activations, strict=True)
     layers = [keras.layers.Dense(w, a) for w, a in shapes]
     twin = keras.Sequential([keras.Input((stack.features,)), *layers])

@@ -223,7 +223,7 @@ def test_an_engine_refuses_what_no_gpu_would_take(layers, precision, reason):
 def test_xla_is_taken_on_a_gpu_for_a_reason(settings, reason, monkeypatch):
     monkeypatch.setattr("tfae.engines.visible_gpus", lambda: ["a GPU"])
     config = TrainConfig(**settings)
-    engine, why = make_engine(config, Autoencoder(Stack.mirrored(36, config.layers)), 600)
+    engine, why = make_engine(config, Autoencoder(Stack.mirrored(36, config.layers)).network, 600)
     assert engine.name == "xla"
     assert reason in why
 
@@ -243,7 +243,7 @@ def test_the_engine_trains_as_xla_does(precision, byte_rows):
     engines = [
         make_engine(
             TrainConfig(layers=(8,), batch_size=64, engine=name, precision=precision),
-            Autoencoder(Stack.mirrored(36, (8,)), seed=1),
+            Autoencoder(Stack.mirrored(36, (8,)), seed=1).network,
             len(byte_rows),
         )[0]
         for name in ("fused", "xla")

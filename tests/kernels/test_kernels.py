@@ -26,7 +26,7 @@ def fused(native, config, features, threads, scaling=None):
     """A fresh fused engine with so many threads."""
     stack = Stack.mirrored(features, config.layers, config.activation, config.output_activation)
     return FusedEngine(
-        Autoencoder(stack, scaling),
+        Autoencoder(stack, scaling).network,
         config.loss,
         make_optimizer(config),
         make_schedule(config.schedule, config.learning_rate, 1),

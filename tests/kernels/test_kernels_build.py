@@ -85,7 +85,7 @@ def test_a_run_goes_on_without_kernels_unless_they_were_asked_for(
     monkeypatch.setenv(setting, value)
     if setting == "PATH":
         monkeypatch.delenv("CXX", raising=False)
-    model = Autoencoder(Stack.mirrored(6, (3,)))
+    model = Autoencoder(Stack.mirrored(6, (3,))).network
     engine, why = make_engine(TrainConfig(), model, 10)
     assert engine.name == "xla"
     assert why.startswith("no fused kernels: ")

@@ -15,12 +15,12 @@ from tfae.nn.precision import PRECISIONS
 from tfae.nn.schedules import make_schedule
 
 
-def make_engine(config, model, row_count, say=console.say):
+def make_engine(config, network, row_count, say=console.say):
     """The engine for a `TrainConfig`, and why it was taken.
 
     Args:
         config: The `TrainConfig`.
-        model: The `Autoencoder` to be trained in place.
+        network: The `tfae.nn.network.Network` to be trained in place.
         row_count: N, training rows an epoch.
         say: Called with a line where something takes long.
 
@@ -30,7 +30,7 @@ def make_engine(config, model, row_count, say=console.say):
     total_steps = config.epochs * -(-row_count // config.batch_size)
     return pick_engine(
         config.engine,
-        model,
+        network,
         config.loss,
         make_optimizer(config),
         make_schedule(config.schedule, config.learning_rate, total_steps),
@@ -42,12 +42,12 @@ def make_engine(config, model, row_count, say=console.say):
     )
 
 
-def pick_engine(name, model, *parts, precision, say=console.say, **settings):
+def pick_engine(name, network, *parts, precision, say=console.say, **settings):
     """The engine of that name, or the fastest one, and why it was taken.
 
     Args:
         name: "auto", "xla" or "fused".
-        model, *parts, precision, **settings: What an `Engine` is made of.
+        network, *parts, precision, **settings: What an `Engine` is made of.
         say: Called with a line where something takes long.
 
     Returns:
@@ -58,13 +58,15 @@ def pick_engine(name, model, *parts, precision, say=console.say, **settings):
         TrainingError: It cannot be built on this machine.
     """
     settings["precision"] = precision
-    xla = functools.partial(XlaEngine, model, *parts, **settings)
+    xla = functools.partial(XlaEngine, network, *parts, **settings)
     if name == "xla":
         return xla(), "asked for by name"
     named = name == "fused"
     fused = GpuEngine if visible_gpus() else FusedEngine
     try:
-        kernels = fused.kernels_for(model.stack, precision.name, settings["batch_size"], named, say)
+        kernels = fused.kernels_for(
+            network.stack, precision.name, settings["batch_size"], named, say
+        )
     except NotTaken as refusal:
         if named:
             raise ConfigError(
@@ -76,4 +78,4 @@ def pick_engine(name, model, *parts, precision, say=console.say, **settings):
             raise TrainingError(f"engine fused: {error}; engine xla needs no compiler") from None
         return xla(), f"no fused kernels: {error}"
     reason = "asked for by name" if named else "expected to be the fastest here"
-    return fused(model, *parts, kernels=kernels, **settings), reason
+    return fused(network, *parts, kernels=kernels, **settings), reason

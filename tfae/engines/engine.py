@@ -10,10 +10,10 @@ class NotTaken(Exception):
 
 
 class Engine:
-    """Trains an autoencoder by compiled calls: `train_epoch(rows, order)`, `evaluate(rows)`.
+    """Trains a network by compiled calls: `train_epoch(rows, order)`, `evaluate(rows)`.
 
     Args:
-        model: The `Autoencoder`; its weights are trained in place.
+        network: The `tfae.nn.network.Network`; its weights are trained in place.
         loss: A name of `tfae.nn.losses.LOSSES`.
         optimizer: An optimizer of `tfae.nn.optimizers`.
         schedule: A function from step to learning rate, of `tfae.nn.schedules`.
@@ -21,7 +21,7 @@ class Engine:
         precision: A `tfae.nn.precision.Precision`.
         weight_decay: Decoupled, 0 for none.
         clip_norm: The gradients' largest global norm, 0 for no limit.
-        state: The `TrainState` to go on from, of the same model; None for a fresh one.
+        state: The `TrainState` to go on from, of the same network; None for a fresh one.
 
     Attributes:
         name: As `--engine` has it.
@@ -39,7 +39,7 @@ class Engine:
 
     def __init__(
         self,
-        model,
+        network,
         loss,
         optimizer,
         schedule,
@@ -50,8 +50,8 @@ class Engine:
         clip_norm=0.0,
         state=None,
     ):
-        self.model = model
-        self.state = state or TrainState(model, optimizer)
+        self.network = network
+        self.state = state or TrainState(network.params, optimizer)
         self._loss = loss
         self._optimizer = optimizer
         self._schedule = schedule

@@ -2,11 +2,11 @@
 
 import tensorflow as tf
 
-from tfae.config import LOSSES
 from tfae.engines.engine import Engine, NotTaken
 from tfae.kernels.library import load, stack_inputs
 from tfae.kernels.threads import thread_count
 from tfae.nn.optimizers import SGD, Adadelta, Adam
+from tfae.nn.spec import LOSSES
 
 # Elements of a kernel, up to which the caches hold what a block of rows needs: so the scaling
 # benchmark has it.
@@ -89,9 +89,9 @@ class FusedEngine(Engine):
 
     def _common(self, rows, params):
         """The inputs and attributes that training and evaluation have in common."""
-        model = self.model
+        network = self.network
         return {
-            **stack_inputs(rows, params, model.stack.activations, model.scaling),
+            **stack_inputs(rows, params, network.stack.activations, network.scaling),
             "loss": LOSSES.index(self._loss),
             "compute": self.precision.compute_dtype.name,
             "threads": self._threads,

@@ -2,14 +2,13 @@
 
 import tensorflow as tf
 
-from tfae.config import LOSSES
 from tfae.engines.engine import NotTaken
 from tfae.engines.fused import by_kind, by_parameter, described
 from tfae.engines.xla import XlaEngine
 from tfae.kernels.gpu.library import load
 from tfae.kernels.gpu.plan import OPTIMIZERS, NoPlan, plan_launch
 from tfae.nn.precision import LossScale
-from tfae.nn.spec import ACTIVATIONS
+from tfae.nn.spec import ACTIVATIONS, LOSSES
 
 
 class GpuEngine(XlaEngine):
@@ -27,7 +26,7 @@ class GpuEngine(XlaEngine):
     def __init__(self, *args, kernels, **kwargs):
         super().__init__(*args, **kwargs)
         self._kernels = kernels
-        self._plan = _plan(self.model.stack, self._batch_size, kernels.device)
+        self._plan = _plan(self.network.stack, self._batch_size, kernels.device)
         plan = self._plan
         self.facts = {"blocks": plan.blocks, "slices": plan.slices, "rows_on_chip": plan.chunk}
 
@@ -65,18 +64,18 @@ class GpuEngine(XlaEngine):
 
     def _epoch(self, state, rows, order):
         """The state after an epoch, and its mean loss."""
-        plan, model = self._plan, self.model
+        plan, network = self._plan, self.network
         steps = -(-order.shape[0] // self._batch_size)
         step = state.step + tf.range(steps, dtype=tf.int64)
         rates = self._schedule(step)
         name, constants, effective = described(self._optimizer, rates, step)
-        scaled = rows.dtype != tf.uint8 and model.scaling.center is not None
-        hidden, output = (ACTIVATIONS.index(name) for name in model.stack.activations)
+        scaled = rows.dtype != tf.uint8 and network.scaling.center is not None
+        hidden, output = (ACTIVATIONS.index(name) for name in network.stack.activations)
         done = self._kernels.ops.tfae_gpu_train_epoch(
             rows=rows,
             order=order,
-            center=model.scaling.center if scaled else [],
-            width=model.scaling.width if scaled else [],
+            center=network.scaling.center if scaled else [],
+            width=network.scaling.width if scaled else [],
             rates=effective,
             decays=rates * self._weight_decay if self._weight_decay else [],
             loss_scale=state.loss_scale.value,

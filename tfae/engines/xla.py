@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from tfae.autoencoder import dense_stack, scaled_inputs
 from tfae.engines.engine import Engine
 from tfae.host.environment import visible_gpus
 from tfae.nn.losses import LOSSES
+from tfae.nn.network import dense_stack, scaled_inputs
 from tfae.nn.optimizers import decay_weights
 from tfae.nn.precision import all_finite, gives_transposed
 from tfae.nn.state import StateTensors
@@ -82,7 +82,7 @@ class XlaEngine(Engine):
         def loss_sum_of(first, count):
             batch = tf.slice(rows, (first, 0), (count, rows.shape[1]))
             return tf.reduce_sum(
-                self._loss_of_rows(params, scaled_inputs(batch, self.model.scaling))
+                self._loss_of_rows(params, scaled_inputs(batch, self.network.scaling))
             )
 
         def body(batch, loss_sum):
@@ -106,18 +106,18 @@ class XlaEngine(Engine):
     def _turned_kernels(self, structures):
         return tuple(
             tf.nest.map_structure(tf.transpose, structure) if _is_turned(param) else structure
-            for param, structure in zip(self.model.params, structures, strict=True)
+            for param, structure in zip(self.network.params, structures, strict=True)
         )
 
     def _loss_of_rows(self, params, inputs):
         """The loss of each row, [B] float32."""
-        activations = self.model.stack.activations
+        activations = self.network.stack.activations
         logits = dense_stack(params, inputs, activations, self.precision.matmul)
         return LOSSES[self._loss](inputs, logits, activations[-1])
 
     def _train_step(self, state, rows):
         """The state after one batch [B, D], and the sum of the rows' losses before it."""
-        inputs = scaled_inputs(rows, self.model.scaling)
+        inputs = scaled_inputs(rows, self.network.scaling)
         loss_scale = state.loss_scale.value if self.precision.scales_loss else 1.0
         with tf.GradientTape() as tape:
             tape.watch(state.params)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-import tfae
+from tfae.host.version import __version__
 
 # The most that the native kernels would use, by the processor's flag for it.
 INSTRUCTIONS = {
@@ -37,7 +37,7 @@ def describe_environment():
         **({"xla_flags": xla_flags} if xla_flags else {}),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "tfae": tfae.__version__,
+        "tfae": __version__,
         **{name: version(name) for name in ("tensorflow", "keras", "numpy")},
     }
 

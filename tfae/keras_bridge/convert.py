@@ -1,11 +1,11 @@
-"""`Autoencoder`s as Keras models and back."""
+"""Networks as Keras models and back."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfae.autoencoder import Autoencoder
 from tfae.keras_bridge.layers import NotPlain, dense_stack
+from tfae.nn.network import Network
 from tfae.nn.scaling import Scaling
 from tfae.nn.spec import Stack
 
@@ -13,13 +13,13 @@ CODE_NAME = "code"
 SCALING_NAMES = ("center", "scale", "unscale")
 
 
-def to_keras(model):
-    """The `keras.Sequential` that rebuilds rows as `model.reconstruct` does.
+def to_keras(network):
+    """The `keras.Sequential` that rebuilds rows as an `Autoencoder` of this `Network` does.
 
     It takes and gives float rows [N, D]: images as 0 to 1, tables in their own units, the scaling
     being its first and last layer. The layer that gives the code is named "code".
     """
-    stack, scaling = model.stack, model.scaling
+    stack, scaling = network.stack, network.scaling
     layers = [keras.Input((stack.features,), name="rows")]
     if scaling.center is not None:
         # Two layers, so that a column far from zero loses no digits; Keras' Normalization would
@@ -41,14 +41,14 @@ def to_keras(model):
     twin = keras.Sequential(layers, name="autoencoder")
     dense_layers = [layer for layer in twin.layers if isinstance(layer, keras.layers.Dense)]
     for layer, kernel, bias in zip(
-        dense_layers, model.params[::2], model.params[1::2], strict=True
+        dense_layers, network.params[::2], network.params[1::2], strict=True
     ):
         layer.set_weights([kernel.numpy(), bias.numpy()])
     return twin
 
 
 def from_keras(model):
-    """The `Autoencoder` with the layers, a copy of the weights, and the scaling of a Keras model.
+    """The `Network` with the layers, a copy of the weights, and the scaling of a Keras model.
 
     Args:
         model: One that `to_keras` made, or a Sequential, Functional or nested one of Dense layers.
@@ -71,7 +71,7 @@ def from_keras(model):
     if len(dense.layers) < 2:
         raise ValueError("an Autoencoder has two Dense layers or more, and this model has one")
     params = [tf.Variable(variable.value) for variable in dense.variables]
-    return Autoencoder(stack_of(dense), scaling, params=params)
+    return Network(stack_of(dense), params, scaling)
 
 
 def stack_of(dense):
@@ -84,8 +84,8 @@ def stack_of(dense):
 
 
 def load_keras(path):
-    """The `Autoencoder` of a .keras file. Raises what Keras does, and what `from_keras` does."""
-    return from_keras(keras.saving.load_model(path, compile=False))
+    """The Keras model of a .keras file, not compiled. Raises what Keras does."""
+    return keras.saving.load_model(path, compile=False)
 
 
 def _scaling_of(model):

@@ -3,12 +3,12 @@
 import keras
 import tensorflow as tf
 
+from tfae.engines.forward import native_forward
 from tfae.host import console
 from tfae.keras_bridge.callbacks import callback_list, told_of_test, warn_of_batches
 from tfae.keras_bridge.compiled import check_taken, is_keras_own, runner_for
 from tfae.keras_bridge.layers import NotPlain, dense_stack
 from tfae.keras_bridge.rows import Data, checked_batch_size
-from tfae.kernels.library import load_built, run_layers
 from tfae.nn.scaling import Scaling
 
 BATCH_SIZE = 1024  # where Keras predicts: its results do not depend on it, and its speed does
@@ -83,10 +83,10 @@ def predict(model, x, *, batch_size=None, verbose="auto", callbacks=None):
     warn_of_batches(callbacks.callbacks, "predict", instead="model.predict")
     callbacks.on_predict_begin()
     callbacks.on_predict_batch_begin(0)
-    native, dense = found
+    forward, dense = found
     inputs = tf.constant(rows.reshape(len(rows), -1).astype("float32", copy=False))
     params = [variable.value for variable in dense.variables]
-    outputs = run_layers(native, inputs, params, dense.activations, Scaling()).numpy()
+    outputs = forward(inputs, params, dense.activations, Scaling()).numpy()
     outputs = outputs.reshape(-1, *model.output_shape[1:])
     callbacks.on_predict_batch_end(0, {"outputs": outputs})
     callbacks.on_predict_end()
@@ -94,13 +94,13 @@ def predict(model, x, *, batch_size=None, verbose="auto", callbacks=None):
 
 
 def _native_stack(model, rows):
-    """(kernels, `DenseStack`) where the native kernels give what Keras would, or None."""
-    native = load_built()
-    if not native or not is_keras_own(model, "predict_step"):
+    """(function, `DenseStack`) where the native kernels give what Keras would, or None."""
+    forward = native_forward()
+    if not forward or not is_keras_own(model, "predict_step"):
         return None
     try:
         dense = dense_stack(model, inference=True)
     except NotPlain:
         return None
     fits = rows.shape[1:] == model.input_shape[1:] and dense.policy == "float32"
-    return (native, dense) if fits else None
+    return (forward, dense) if fits else None

@@ -5,10 +5,10 @@ import math
 import keras
 import tensorflow as tf
 
-from tfae.autoencoder import Autoencoder
 from tfae.engines import pick_engine
 from tfae.keras_bridge.convert import stack_of
 from tfae.keras_bridge.layers import NotPlain, dense_stack
+from tfae.nn.network import Network
 from tfae.nn.optimizers import SGD, Adadelta, Adam
 from tfae.nn.precision import PRECISIONS
 from tfae.nn.state import TrainState
@@ -61,16 +61,16 @@ def plain_engine(model, data, batch_size, precision, name, say):
         raise NotPlain("its optimizer has no variables yet, which the engines work on")
     optimizer, settings = _optimizer_of(model.optimizer, variables)
 
-    autoencoder = Autoencoder(stack_of(dense), params=[variable.value for variable in variables])
+    network = Network(stack_of(dense), [variable.value for variable in variables])
     state = TrainState(
-        autoencoder,
+        network.params,
         optimizer,
         slots=_slots(model.optimizer, variables, optimizer.slot_count),
         step=model.optimizer.iterations.value,
     )
     return pick_engine(
         name,
-        autoencoder,
+        network,
         loss,
         optimizer,
         _schedule_of(model.optimizer),

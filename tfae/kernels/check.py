@@ -4,9 +4,8 @@ import itertools
 
 import numpy as np
 
-from tfae.config import LOSSES
 from tfae.kernels.compiler import KernelError
-from tfae.nn.spec import ACTIVATIONS
+from tfae.nn.spec import ACTIVATIONS, LOSSES
 
 ROWS, CODE = 37, 19  # not whole vectors
 # Nor these: threads share rows of the first, columns of the second. Of bytes most are zero, which

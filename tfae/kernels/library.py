@@ -12,6 +12,9 @@ from tfae.kernels.build import build, find
 from tfae.kernels.check import check
 from tfae.kernels.compiler import KernelError
 from tfae.kernels.threads import thread_count
+from tfae.nn.activations import activate
+from tfae.nn.network import dense_stack, scaled_inputs
+from tfae.nn.scaling import Scaling
 from tfae.nn.spec import ACTIVATIONS
 
 
@@ -108,3 +111,19 @@ def run_layers(kernels, inputs, params, activations, scaling):
     """[N, O] float32, what layers give for rows [N, D], all of them as in `stack_inputs`."""
     stack = stack_inputs(inputs, params, activations, scaling)
     return kernels.ops.tfae_layers(**stack, threads=thread_count())
+
+
+@tf.RegisterGradient("TfaeLayers")
+def _layers_gradient(op, upstream):
+    """Of what `run_layers` gives, by TensorFlow's own operations."""
+    rows, center, width, *params = op.inputs
+    activations = [ACTIVATIONS[number] for number in op.get_attr("activations")]
+    with tf.GradientTape() as tape:
+        sources = [*(() if rows.dtype == tf.uint8 else (rows,)), *params]
+        tape.watch(sources)
+        scaling = Scaling("stored", center, width) if center.shape.num_elements() else Scaling()
+        logits = dense_stack(params, scaled_inputs(rows, scaling), activations)
+        outputs = activate(activations[-1], logits)
+    grads = tape.gradient(outputs, sources, upstream)
+    of_rows = [None] if rows.dtype == tf.uint8 else [grads.pop(0)]
+    return [*of_rows, None, None, *grads]

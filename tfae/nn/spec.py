@@ -1,10 +1,14 @@
-"""What a stack of dense layers is: widths, activations and where the code sits."""
+"""What a stack of dense layers is: widths, activations and where the code sits.
+
+It is known without TensorFlow, which the command line's options and errors do not wait for.
+"""
 
 from dataclasses import dataclass
 
 from tfae.errors import ConfigError
 
 ACTIVATIONS = ("relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "linear")
+LOSSES = ("binary_crossentropy", "mse", "mae", "huber")
 
 # The lowest and highest value that each activation can give; None where there is no bound.
 OUTPUT_RANGE = {

@@ -27,17 +27,17 @@ class TrainState(tf.Module):
     """The state in variables, so that a checkpoint holds all of it.
 
     Args:
-        model: The `Autoencoder`, whose parameters are trained in place.
+        params: Kernel and bias of each layer in turn, variables that are trained in place.
         optimizer: An optimizer of `tfae.nn.optimizers`.
         slots: For each parameter a list of variables, to be used in place of zeros.
         step: An int64 variable, to be used in place of one that begins at zero.
     """
 
-    def __init__(self, model, optimizer, slots=None, step=None):
+    def __init__(self, params, optimizer, slots=None, step=None):
         super().__init__(name="state")
         kinds = range(optimizer.slot_count)
-        self.params = model.params
-        self.slots = slots or [[tf.Variable(tf.zeros_like(p)) for _ in kinds] for p in model.params]
+        self.params = params
+        self.slots = slots or [[tf.Variable(tf.zeros_like(p)) for _ in kinds] for p in params]
         self.step = tf.Variable(0, dtype=tf.int64) if step is None else step
         self.loss_scale = [tf.Variable(value) for value in initial_loss_scale()]
 

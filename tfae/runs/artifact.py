@@ -3,14 +3,13 @@
 from pathlib import Path
 
 from tfae.errors import DataError
-from tfae.runs.workdir import WorkDir, write_whole
+from tfae.host.files import write_whole
+from tfae.runs.workdir import WorkDir
 
 
 def save(model, path):
     """Write an `Autoencoder` as a .keras file, whole or not at all."""
-    from tfae.keras_bridge import to_keras
-
-    write_whole(Path(path), to_keras(model).save)
+    write_whole(Path(path), model.to_keras().save)
 
 
 def load(path):
@@ -34,10 +33,11 @@ def load(path):
     if not path.exists():
         raise DataError(f"{path} does not exist; give a work directory or a .keras file")
 
+    from tfae.autoencoder import Autoencoder
     from tfae.keras_bridge import load_keras
 
     try:
-        return load_keras(path)
+        return Autoencoder.from_keras(load_keras(path))
     except (ValueError, OSError, KeyError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{path} is no model that tfae wrote: {reason}") from None

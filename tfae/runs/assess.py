@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from tfae.autoencoder import scaled_inputs
+from tfae.nn.network import scaled_inputs
 from tfae.nn.scaling import chunks_of
 
 EXAMPLES = 10  # pictures a row, as in the tutorial

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from tfae.config import flag_of, shown
 from tfae.errors import DataError
-from tfae.runs.workdir import write_text, write_whole
+from tfae.host.files import write_text, write_whole
 
 TRAIN_COLOUR, VALIDATION_COLOUR = "#0b5fa5", "#d1580f"
 

@@ -45,7 +45,7 @@ class Run:
     def __init__(self, config, source, stack, scaling, say):
         self.config = config
         self.model = Autoencoder(stack, scaling, config.seed, config.initial_bias)
-        self.engine, reason = make_engine(config, self.model, source.train.shape[0], say)
+        self.engine, reason = make_engine(config, self.model.network, source.train.shape[0], say)
         self.feed = Feed(source.train, config.seed, config.batch_size, config.block_rows)
         self.validation = tf.constant(source.validation)
         self._validation_index = source.validation_index

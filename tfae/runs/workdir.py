@@ -1,15 +1,14 @@
 """The work directory: what a run leaves, each file written whole or not at all."""
 
 import json
-import os
 import re
 import shlex
-import shutil
 import time
 from pathlib import Path
 
 from tfae.config import TrainConfig
 from tfae.errors import ConfigError, DataError
+from tfae.host.files import remove, write_text
 
 # All that a run writes; --overwrite removes these and nothing else.
 CONTENTS = (
@@ -168,26 +167,3 @@ class WorkDir:
         """Add one epoch's record to history.jsonl."""
         with self._history.open("a") as file:
             file.write(json.dumps(record) + "\n")
-
-
-def remove(path):
-    """Remove a file or a directory with all that is in it, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def write_text(path, text):
-    """Write a text file whole or not at all."""
-    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-
-
-def write_whole(path, write):
-    """Have `write(partial_path)` write a file, and give it its name only once it is whole."""
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        remove(partial)

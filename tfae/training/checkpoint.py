@@ -6,7 +6,7 @@ import re
 import tensorflow as tf
 
 from tfae.errors import DataError
-from tfae.runs.workdir import remove
+from tfae.host.files import remove
 
 KEEP = 2  # the one before the last stays, should the last be damaged
 
