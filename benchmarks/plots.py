@@ -1,4 +1,4 @@
-"""The README's plots, drawn from the committed JSON."""
+"""The plots of the results, drawn from the committed JSON."""
 
 import matplotlib
 

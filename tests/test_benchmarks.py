@@ -1,4 +1,4 @@
-"""The benchmarks run, refuse a wrong engine, and the README says what their JSON says."""
+"""The benchmarks run, refuse a wrong engine, and the pages say what their JSON says."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def images(tmp_path, byte_rows):
     return str(path)
 
 
-def test_the_readme_has_the_committed_numbers():
+def test_the_pages_have_the_committed_numbers():
     done = run("benchmarks.report", "--check")
     assert done.returncode == 0, done.stderr
 

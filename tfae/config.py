@@ -226,7 +226,8 @@ def flag_of(name):
     return "--" + name.replace("_", "-")
 
 
-def _flags_of(name):
+def flags_of(name):
+    """What --recipe NAME stands for, as it can be typed."""
     return " ".join(f"{flag_of(field)} {value}" for field, value in RECIPES[name].items())
 
 
@@ -280,12 +281,8 @@ class Invocation:
     quiet: bool
 
 
-def parse_args(argv, prog):
-    """The `Invocation` of these arguments.
-
-    Raises:
-        ConfigError: An argument is unknown or its value is not of its type.
-    """
+def make_parser(prog):
+    """The command line: a flag for each field of `TrainConfig`, and those that say how to run."""
     parser = Parser(
         prog=prog,
         allow_abbrev=False,
@@ -298,7 +295,7 @@ def parse_args(argv, prog):
         choices=RECIPES,
         default="tutorial",
         help="what the flags that are not given are: the tutorial's, or the fastest way to its "
-        f"loss, which is {_flags_of('fast')} (default: tutorial)",
+        f"loss, which is {flags_of('fast')} (default: tutorial)",
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on from --workdir's last checkpoint"
@@ -309,7 +306,16 @@ def parse_args(argv, prog):
     parser.add_argument(
         "--quiet", action="store_true", help="print nothing but warnings and errors"
     )
-    given = vars(parser.parse_args(argv))
+    return parser
+
+
+def parse_args(argv, prog):
+    """The `Invocation` of these arguments.
+
+    Raises:
+        ConfigError: An argument is unknown or its value is not of its type.
+    """
+    given = vars(make_parser(prog).parse_args(argv))
     name = given.pop("recipe")
     standing = RECIPES[name]
     optimizers = {flags["optimizer"] for flags in (standing, given) if "optimizer" in flags}
