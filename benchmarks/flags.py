@@ -13,7 +13,7 @@ def flags_table():
         (", ".join(f"`{flag}`" for flag in action.option_strings), _values(action), action.help)
         for action in actions
     ]
-    return markdown_table(("flag", "value", ""), rows).strip()
+    return markdown_table(("flag", "value", "what it is"), rows).strip()
 
 
 def _values(action):
@@ -27,7 +27,8 @@ def _values(action):
 
 def recipes_list():
     """What each --recipe stands for."""
+    flags = {name: flags_of(name) for name in RECIPES}
     return "\n".join(
-        f"- `--recipe {name}`: {f'`{flags}`' if (flags := flags_of(name)) else 'the defaults'}"
-        for name in RECIPES
+        f"- `--recipe {name}`: " + (f"`{stands_for}`" if stands_for else "the defaults")
+        for name, stands_for in flags.items()
     )

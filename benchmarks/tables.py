@@ -47,10 +47,12 @@ def throughput_table(document):
         for result in results
     ]
     header = "", "seconds an epoch", "rows/s", "times Keras", "floors", "compiling", "rebuilding"
-    chosen = [f"{r['name']}, {r['note']}" for r in results if r["note"] and "tfae" not in r["name"]]
+    chosen = [
+        f"{r['name']} ({r['note']})" for r in results if r["note"] and "tfae" not in r["name"]
+    ]
     parts = [
-        f"{result['name']}, {result['feed_s']['median']:.3f} s and "
-        f"{result['compute_s']['median']:.3f} s"
+        f"{result['feed_s']['median']:.3f} s and {result['compute_s']['median']:.3f} s "
+        f"({result['name']})"
         for result in results
         if "feed_s" in result and result["precision"] == "float32"
     ]
@@ -63,7 +65,7 @@ def throughput_table(document):
         f"{floor.get('dtype', 'float32')} product reached in the same turns.",
         "Rebuilding: all training rows, from the array to an array, by `predict` or `reconstruct`.",
         parts and f"Feed and compute alone: {'; '.join(parts)}.",
-        chosen and f"What was best for Keras: {'; '.join(chosen)}.",
+        chosen and f"What was best: {'; '.join(chosen)}.",
         _conditions(document, VERSIONS | PEERS),
     )
 
