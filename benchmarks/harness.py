@@ -161,7 +161,7 @@ def spread(values):
     }
 
 
-def write_json(options, work, results, **more):
+def write_json(options, work, results, environment=None, **more):
     """Write the results, with the machine and the command that made them, where --json says.
 
     Args:
@@ -170,16 +170,14 @@ def write_json(options, work, results, **more):
         results: A dictionary for each contestant: `name`, `engine`, `precision`, `epoch_s` (a
             `spread`), `rows_per_s`, `compile_s`, `final_loss` (which loss that is, `work` says
             under the same name) and what else the benchmark measured.
+        environment: What `describe_environment` gave in another; of this process by default.
         more: Beside them in the document.
     """
     if not options.json:
         return
-    import_tensorflow()
-    from tfae.host.environment import describe_environment
-
     document = {
         "command": options.command,
-        "environment": describe_environment() | _peer_versions(),
+        "environment": environment or describe_environment(),
         "work": work,
         "results": results,
         **more,
@@ -188,12 +186,16 @@ def write_json(options, work, results, **more):
     print(f"wrote {options.json}")
 
 
-def _peer_versions():
+def describe_environment():
+    """The machine, the device and the versions, the peers' too, as JSON can hold them."""
+    import_tensorflow()
+    from tfae.host import environment
+
     versions = {}
     for name in ("torch", "jax"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-    return versions
+    return environment.describe_environment() | versions
 
 
 def _command(prog, argv):

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import harness
+from benchmarks.worker import Worker
 from tfae.config import TrainConfig
 
 LOSS_RTOL = 0.01  # 50 epochs from the same initial weights in different orders
@@ -51,7 +52,8 @@ def main(argv=None):
     if not abs(losses[0] / losses[1] - 1) <= LOSS_RTOL:
         sys.exit(f"the validation losses {losses} differ by more than {LOSS_RTOL:.0%}: no times")
     _print(results, work)
-    harness.write_json(options, work, results)
+    environment = Worker.ask(harness.describe_environment)
+    harness.write_json(options, work, results, environment)
 
 
 def _commands(rows, epochs):

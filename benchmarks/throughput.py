@@ -23,7 +23,6 @@ from benchmarks.floor import MatmulRate, epoch_flops
 from benchmarks.worker import Worker, WorkerError
 from tfae.config import TrainConfig, parse_widths
 from tfae.errors import ConfigError, TrainingError
-from tfae.host.startup import import_tensorflow
 
 # Of an epoch's loss, from equal weights in an equal order. float32: 235 steps by other formulas of
 # the same loss differ by a few 1e-7. Mixed: products of rounded inputs, whose errors are of either
@@ -64,7 +63,6 @@ def main(argv=None, entries=ENTRIES):
         optimizer=options.optimizer,
         batch_size=options.batch_size,
     )
-    import_tensorflow()
     source = harness.load_images(options)
     if options.features:
         parts = {
@@ -76,7 +74,8 @@ def main(argv=None, entries=ENTRIES):
     work |= {"turns": options.turns, "epochs_a_turn": options.epochs}
     work |= {"final_loss": "training, last epoch"}
     entries = _chosen(entries, options.only)
-    reasons = [entry.absence() for entry in entries]
+    known = Worker.ask(_look_around, entries, config, source.train.shape[1])
+    reasons, weights, environment = known
     absent = [f"{e.name}: {why}" for e, why in zip(entries, reasons, strict=True) if why]
     entries = [entry for entry, why in zip(entries, reasons, strict=True) if not why]
     with tempfile.TemporaryDirectory() as directory:
@@ -84,7 +83,6 @@ def main(argv=None, entries=ENTRIES):
         np.save(Path(directory) / "validation.npy", source.validation)
         runs = [_Run(entry, config, directory) for entry in entries]
         floor = Worker(MatmulRate, options.floor)
-        weights = harness.initial_weights(config, source.train.shape[1], config.seed)
         runs, failed = _verify(runs, weights, len(source.train))
         rates = _take_turns(runs, floor, options)
 
@@ -101,6 +99,7 @@ def main(argv=None, entries=ENTRIES):
         options,
         work,
         results,
+        environment,
         floor={"epoch_s": floor_s, "flop_per_s": harness.spread(rates), "dtype": options.floor},
         absent=absent,
     )
@@ -117,6 +116,13 @@ def _chosen(entries, only):
         known = "; ".join(entry.name for entry in others)
         raise ConfigError(f"--only {only} is in none of the names: {known}")
     return [baseline, *chosen]
+
+
+def _look_around(entries, config, features):
+    """In a process of its own: why each entry is absent, the weights to begin from, the machine."""
+    absences = [entry.absence() for entry in entries]
+    weights = harness.initial_weights(config, features, config.seed)
+    return absences, weights, harness.describe_environment()
 
 
 def _build(entry, config, directory):

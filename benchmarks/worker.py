@@ -1,11 +1,20 @@
-"""An object in a process of its own: contestants share no thread pool, allocator or library."""
+"""An object in a process of its own: contestants share no thread pool, allocator or library.
+
+The process that directs them has no TensorFlow, which would take the GPU; what it has to know of
+that, it asks another process for.
+"""
 
 import contextlib
+import functools
 import multiprocessing
 import os
 
-# Several processes share a GPU.
-SHARING = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+ENVIRONMENT = {
+    # Several processes share a GPU.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    "KERAS_BACKEND": "tensorflow",
+}
 
 
 class WorkerError(Exception):
@@ -24,7 +33,7 @@ class Worker:
     """
 
     def __init__(self, build, *args):
-        for name, value in SHARING.items():
+        for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
@@ -32,6 +41,19 @@ class Worker:
         self._process.start()
         theirs.close()
         self._receive()
+
+    @classmethod
+    def ask(cls, function, *args):
+        """What a function returns, called in a process that ends with it.
+
+        Args:
+            function: It can be pickled.
+            args: Of it.
+
+        Raises:
+            WorkerError: It raised, or the process died.
+        """
+        return cls(functools.partial, function, *args).call("__call__")
 
     def call(self, method, *args):
         """The result of that method.

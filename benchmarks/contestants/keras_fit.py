@@ -9,6 +9,7 @@ import tfae
 from benchmarks import keras_model
 from benchmarks.contestants import Contestant, Epoch
 from benchmarks.harness import stack_of, timed
+from tfae.host.environment import visible_gpus
 
 
 class KerasContestant(Contestant):
@@ -91,16 +92,18 @@ class KerasAtItsBest(KerasFit):
     """Keras with the `jit_compile` and `steps_per_execution` whose epochs are the shortest here.
 
     All are tried, and the three best once more, longer and in turns. For `predict`, with those
-    settings, the batch size is searched.
+    settings, the batch size is searched. On a GPU Keras compiles by itself, and each setting for
+    long, the longer the more steps: three are tried there.
     """
 
-    STEPS_PER_EXECUTION = (1, 4, 16, 64, 256)
+    SETTINGS = tuple(itertools.product((True, False), (1, 4, 16, 64, 256)))
+    SETTINGS_ON_GPU = ((True, 1), (True, 8), (True, 32))
     PREDICT_BATCH_SIZES = (32, 256, 1024, 4096, 16384)
 
     def __init__(self, config, train, validation):
         super().__init__(config, train, validation)
         tried = {}
-        for jit_compile, steps in itertools.product((True, False), self.STEPS_PER_EXECUTION):
+        for jit_compile, steps in self.SETTINGS_ON_GPU if visible_gpus() else self.SETTINGS:
             self._build(jit_compile=jit_compile, steps_per_execution=steps)
             seconds = min(epoch.epoch_s for epoch in self.train(3)[1:])
             tried[jit_compile, steps] = seconds, self.model

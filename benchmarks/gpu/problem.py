@@ -48,7 +48,8 @@ class Problem:
         half: Of the products, "bfloat16" or "float16".
         optimizer, loss, activation, output_activation: By name.
         decay, clip_norm: Settings of the update; 0 for none.
-        loss_scale, good_steps: Of float16's gradients, and for how many steps it was not too high.
+        loss_scale, good_steps, skipped_steps: Of float16's gradients, for how many steps it was not
+            too high, and how many were skipped before.
         center, width: [D] float32 each, of float rows; or None.
         tensors: For values and both slots: encoder's kernel and bias, decoder's kernel and bias.
     """
@@ -66,6 +67,7 @@ class Problem:
     clip_norm: float = 0.0
     loss_scale: float = 2.0**15
     good_steps: int = 0
+    skipped_steps: int = 3
     center: np.ndarray | None = None
     width: np.ndarray | None = None
     seed: int = 0
@@ -116,10 +118,10 @@ class Problem:
         scale = {
             "loss_scale": np.array([self.loss_scale], np.float32),
             "good_steps": np.array([self.good_steps], np.int64),
-            "skipped_steps": np.array([0], np.int64),
+            "skipped_steps": np.array([self.skipped_steps], np.int64),
         }
         given_scale = {f"given_{name}": memory.put(value) for name, value in scale.items()}
-        scale = {name: memory.put(value) for name, value in scale.items()}
+        scale = {name: memory.put(value * 0 - 7) for name, value in scale.items()}  # none of theirs
         given = {
             "rows": memory.put(self.rows),
             "order": memory.put(self.order),
@@ -168,7 +170,7 @@ class Problem:
         Products' inputs are rounded as the kernel rounds them, weights and slots to float32.
         """
         tensors = [[tensor.copy() for tensor in kind] for kind in self.tensors]
-        loss_sum, updates, skipped, good_steps = 0.0, 0, 0, self.good_steps
+        loss_sum, updates, skipped, good_steps = 0.0, 0, self.skipped_steps, self.good_steps
         scales = self.half == "float16"
         scale = self.loss_scale if scales else 1.0
         for step in range(self.steps):

@@ -83,10 +83,8 @@ class Epoch {
   }
 
   TFAE_DEVICE void Run() {
-    LossScale scale = {1.0f, 0, 0};
-    if (Half::kScalesLoss) {
-      scale = {*s_.given_loss_scale, *s_.given_good_steps, *s_.given_skipped_steps};
-    }
+    const LossScale given = {*s_.given_loss_scale, *s_.given_good_steps, *s_.given_skipped_steps};
+    LossScale scale = Half::kScalesLoss ? given : LossScale{1.0f, 0, 0};
     Exchange(true);
     if (!InSlices()) Round();
     double loss = 0;
@@ -117,10 +115,11 @@ class Epoch {
     }
     Exchange(false);
     WriteLoss(loss);
-    if (Half::kScalesLoss && block_.index == 0 && block_.IsFirstThread()) {
-      *s_.loss_scale = scale.value;
-      *s_.good_steps = scale.good_steps;
-      *s_.skipped_steps = scale.skipped_steps;
+    if (block_.index == 0 && block_.IsFirstThread()) {
+      const LossScale after = Half::kScalesLoss ? scale : given;
+      *s_.loss_scale = after.value;
+      *s_.good_steps = after.good_steps;
+      *s_.skipped_steps = after.skipped_steps;
     }
   }
 

@@ -14,8 +14,15 @@
 #include "block.h"
 
 #ifndef __CUDACC__
+#include <cstdlib>
 #include <cstring>
 #include <thread>
+#endif
+
+// How often a wait may look in vain before the kernel is stopped, 0 for no limit: a fault would hold
+// the device for ever. For a first contact with a device, for tests and for sanitizers.
+#ifndef TFAE_MOST_LOOKS
+#define TFAE_MOST_LOOKS 0
 #endif
 
 namespace tfae::gpu {
@@ -93,17 +100,33 @@ TFAE_DEVICE Quad LookAtQuad(const float* from) {
 #endif
 }
 
-TFAE_DEVICE void LetOthersRun() {
+// A wait, between two looks.
+class Patience {
+ public:
+  TFAE_DEVICE void LookAgain() {
 #ifndef __CUDACC__
-  std::this_thread::yield();
+    std::this_thread::yield();
 #endif
-}
+    if (TFAE_MOST_LOOKS && ++looks_ > TFAE_MOST_LOOKS) Stop();
+  }
+
+ private:
+  TFAE_DEVICE static void Stop() {
+#ifdef __CUDACC__
+    __trap();
+#else
+    std::abort();
+#endif
+  }
+  long long looks_ = 0;
+};
 
 // Waits for a number from another block.
 TFAE_DEVICE float Take(const float* from, uint32_t flag) {
+  Patience patience;
   float value = Look(from);
   while ((BitsOf(value) & 1) != flag) {
-    LetOthersRun();
+    patience.LookAgain();
     value = Look(from);
   }
   return value;
@@ -118,7 +141,7 @@ TFAE_DEVICE void TakeQuads(const float* from, int stride, int n, uint32_t flag, 
     const float* begin = from + start * stride;
     const int last = (n - 1 - start) * stride;
     Quad quads[kAtOnce];
-    for (;;) {
+    for (Patience patience;; patience.LookAgain()) {
       TFAE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
         quads[i] = LookAtQuad(begin + (i * stride < last ? i * stride : last));
       }
@@ -130,7 +153,6 @@ TFAE_DEVICE void TakeQuads(const float* from, int stride, int n, uint32_t flag, 
       asm("" : "+r"(others));  // or the compiler, which sees that one bit counts, tests 32 of them
 #endif
       if ((others & 1) == 0) break;
-      LetOthersRun();
     }
     TFAE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
       if (start + i < n) f(start + i, quads[i]);
