@@ -88,6 +88,18 @@ TFAE_DEVICE float Look(const float* from) {
   return FloatOf(bits);
 }
 
+// Writes four numbers, side by side, for the other blocks.
+TFAE_DEVICE void HandQuad(float* to, const Quad& quad, uint32_t flag) {
+#ifdef __CUDACC__
+  asm volatile("st.relaxed.gpu.global.v4.u32 [%0], {%1, %2, %3, %4};"
+               :: "l"(__cvta_generic_to_global(to)), "r"(Flagged(quad.at[0], flag)),
+                  "r"(Flagged(quad.at[1], flag)), "r"(Flagged(quad.at[2], flag)),
+                  "r"(Flagged(quad.at[3], flag)));
+#else
+  for (int i = 0; i < 4; ++i) Hand(to + i, quad.at[i], flag);
+#endif
+}
+
 TFAE_DEVICE Quad LookAtQuad(const float* from) {
 #ifdef __CUDACC__
   Quad quad;
@@ -132,10 +144,15 @@ TFAE_DEVICE float Take(const float* from, uint32_t flag) {
   return value;
 }
 
+// Where numbers are handed: in the device's memory.
+struct Global {
+  TFAE_DEVICE static Quad LookAtQuad(const float* from) { return tfae::gpu::LookAtQuad(from); }
+};
+
 // Waits for n quads from other blocks, `stride` floats apart, and calls f(i, quad) in their order.
 // kAtOnce are asked for together, until all of them are there; a group that is not full asks for
 // its last one again, so that all groups run the same code.
-template <int kAtOnce, typename F>
+template <int kAtOnce, typename Memory = Global, typename F>
 TFAE_DEVICE void TakeQuads(const float* from, int stride, int n, uint32_t flag, F f) {
   TFAE_ONE_BY_ONE for (int start = 0; start < n; start += kAtOnce) {
     const float* begin = from + start * stride;
@@ -143,7 +160,7 @@ TFAE_DEVICE void TakeQuads(const float* from, int stride, int n, uint32_t flag, 
     Quad quads[kAtOnce];
     for (Patience patience;; patience.LookAgain()) {
       TFAE_UNROLL for (int i = 0; i < kAtOnce; ++i) {
-        quads[i] = LookAtQuad(begin + (i * stride < last ? i * stride : last));
+        quads[i] = Memory::LookAtQuad(begin + (i * stride < last ? i * stride : last));
       }
       uint32_t others = 0;
       TFAE_UNROLL for (const Quad& quad : quads) {
