@@ -85,11 +85,6 @@ class Problem:
         self.steps = -(-len(self.rows) // self.batch)
         self.rates = (RATES[self.optimizer] * 0.9 ** np.arange(self.steps)).astype("f")
 
-    @property
-    def kernel(self):
-        """The name of the function in the cubin."""
-        return f"tfae_epoch_{self.half}_{self.rows.dtype.name}"
-
     def plan(self, device):
         """The launch on a `Device`."""
         return plan_launch(self.features, self.hidden, self.batch, device)
@@ -111,8 +106,9 @@ class Problem:
         ]
         # NaN everywhere: what is read before it was written shows. Its last bit is 0, as it has to.
         scratch = {
-            name: memory.put(np.full(max(size // 4, 1), np.nan, "f"))
+            name: memory.put(np.full(size // 4, np.nan, "f"))
             for name, size in plan.scratch.items()
+            if size
         }
         scratch["losses"] = memory.put(np.full(plan.blocks, np.nan))
         scale = {
@@ -147,19 +143,18 @@ class Problem:
             slices=plan.slices,
             padded_hidden=plan.padded_hidden,
             chunk=plan.chunk,
+            own=plan.own,
             constants=(ctypes.c_float * 3)(*CONSTANTS[self.optimizer]),
             clip_norm=self.clip_norm,
             **plan.offsets,
         )
         for name, array in {**given, **scratch}.items():
             setattr(settings, name, memory.address(array))
-        if not plan.spills:
-            settings.spilled = 0
         for kind, (given_arrays, arrays) in enumerate(zip(before, tensors, strict=True)):
             for number, (given_array, array) in enumerate(zip(given_arrays, arrays, strict=True)):
                 settings.given[kind][number] = memory.address(given_array)
                 settings.tensors[kind][number] = memory.address(array)
-        run(self.kernel, settings)
+        run(f"{plan.kernel}_{self.half}_{self.rows.dtype.name}", settings)
         loss = memory.get(scratch["losses"]).sum() / self.rows.size
         after = [[memory.get(tensor) for tensor in kind] for kind in tensors]
         return loss, after, tuple(memory.get(value).item() for value in scale.values())

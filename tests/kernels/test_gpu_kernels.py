@@ -11,6 +11,7 @@ from tolerances import MIXED_LOSS_RTOL
 
 from benchmarks.gpu.checks import (
     H200,
+    WITHOUT_CLUSTERS,
     equal,
     relative_errors,
     small_problems,
@@ -44,7 +45,7 @@ DEVICES = {  # one of each compute capability, as the data sheets and the CUDA g
     "A30, 8.0": Device(multiprocessors=56, shared_bytes=166912),
     "RTX 4060, 8.9": Device(multiprocessors=24, shared_bytes=101376),
     "H200, 9.0": H200,
-    "B200, 10.0": Device(multiprocessors=148, shared_bytes=232448),
+    "B200, 10.0": Device(multiprocessors=148, shared_bytes=232448, largest_cluster=8),
 }
 PROBLEMS = small_problems()
 
@@ -70,7 +71,8 @@ def host(tmp_path_factory):
 
     def launch(problem, plan):
         def call(name, settings):
-            getattr(library, name)(ctypes.byref(settings), plan.blocks, plan.shared_bytes)
+            size = () if plan.cluster == 1 else (plan.cluster,)
+            getattr(library, name)(ctypes.byref(settings), plan.blocks, *size, plan.shared_bytes)
 
         return problem.launch(plan, HostMemory, call)
 
@@ -91,9 +93,16 @@ def test_an_epoch_is_that_of_float64(host, name):
     assert_right(problem, host(problem, problem.plan(device)))
 
 
-def test_an_epoch_of_the_tutorial_is_that_of_float64(host):
+@pytest.mark.parametrize("name", [name for name, (_, device) in PROBLEMS.items() if device is H200])
+def test_an_epoch_without_clusters_is_that_of_float64(host, name):
+    problem = PROBLEMS[name][0]
+    assert_right(problem, host(problem, problem.plan(WITHOUT_CLUSTERS)))
+
+
+@pytest.mark.parametrize("device", [H200, WITHOUT_CLUSTERS])
+def test_an_epoch_of_the_tutorial_is_that_of_float64(host, device):
     problem = Problem(784, 32, 64, sparse_bytes(150, 784))
-    assert_right(problem, host(problem, problem.plan(H200)))
+    assert_right(problem, host(problem, problem.plan(device)))
 
 
 def test_the_problems_go_each_way_through_the_kernel():

@@ -18,12 +18,14 @@ _SKEW = 8
 # enough only where their sums fit.
 _PART_SUMS = THREADS * 16
 _SHARE_SLOPES = 64 * 16  # bytes: of a share that is summed at once, as src/epoch.h has it
+_DEPTH_PARTS = 4  # of a product's depth, as src/cluster_epoch.h has it
+_CLUSTERS = 8  # as fast as more: each takes a gradient's parts from all others
 
 
 class Settings(ctypes.Structure):
     """What the kernel is given: addresses of the device's memory, sizes, offsets in shared memory.
 
-    The fields are those of `Settings` in epoch.h, in the same order. N rows of D features, H hidden
+    The fields are those of `Settings` in settings.h, in the same order. N rows of D features, H hidden
     units (P with padding), batches of B rows, S steps an epoch, G blocks:
 
     Fields:
@@ -36,6 +38,7 @@ class Settings(ctypes.Structure):
         rates, decays: [S] float32, as the CPU's kernels have them; decays may be 0.
         partials, exchanged, squares: Scratch, [G, B, P], [B, P] and [G] float32, through which
             blocks hand numbers to each other. The last bit of each must be 0.
+        gradients, weights, bias_gradients: Scratch of the same kind, of the kernel for clusters.
         hidden_slopes: Scratch, [B, P] float32.
         spilled: Scratch for weights that do not fit on chip, or 0.
         losses: Result, [G] float64, each block's part of the sum of the losses.
@@ -50,7 +53,7 @@ class Settings(ctypes.Structure):
             (name, ctypes.c_void_p)
             for name in (
                 *("rates", "decays", "partials", "hidden_slopes", "exchanged", "spilled"),
-                *("squares", "losses"),
+                *("squares", "gradients", "weights", "bias_gradients", "losses"),
                 *("given_loss_scale", "given_good_steps", "given_skipped_steps"),
                 *("loss_scale", "good_steps", "skipped_steps"),
             )
@@ -60,9 +63,10 @@ class Settings(ctypes.Structure):
             for name in (
                 *("row_count", "features", "hidden", "batch"),
                 *("activation", "output_activation", "loss", "optimizer", "slots"),
-                *("slice", "slices", "padded_hidden", "chunk"),
+                *("slice", "slices", "padded_hidden", "chunk", "own"),
                 *("at_raw", "at_inputs", "at_encoder", "at_decoder"),
                 *("at_exchanged", "at_slopes", "at_sums", "at_share", "at_own"),
+                *("at_output_bias", "at_places"),
             )
         ],
         ("constants", ctypes.c_float * 3),
@@ -77,10 +81,12 @@ class Device:
     Attributes:
         multiprocessors: How many.
         shared_bytes: The most shared memory that a block can ask for.
+        largest_cluster: How many blocks a cluster may have that all such devices take; 1 for none.
     """
 
     multiprocessors: int
     shared_bytes: int
+    largest_cluster: int = 1
 
 
 @dataclass(frozen=True)
@@ -89,28 +95,38 @@ class Plan:
 
     Attributes:
         blocks: G, one a multiprocessor at most: all have to run at once.
+        cluster: Blocks a cluster; 1 where they are in none, which is another kernel.
         slice: Features that a block has on chip at a time.
         slices: How many of these a block goes through.
         padded_hidden: P, hidden units in whole tiles.
-        chunk: Rows of a batch whose activations fit in shared memory.
+        chunk: Rows of a batch whose activations fit in shared memory; of a cluster's kernel, those
+            that a cluster has.
+        own: Floats that a block of a cluster owns.
         shared_bytes: Shared memory a block.
         offsets: Of each buffer in it, by the name of its field of `Settings`.
         scratch: Bytes of each scratch buffer in the device's memory, by the same.
     """
 
     blocks: int
+    cluster: int
     slice: int
     slices: int
     padded_hidden: int
     chunk: int
+    own: int
     shared_bytes: int
     offsets: dict
     scratch: dict
 
     @property
+    def kernel(self):
+        """What the names of its kernels in the cubin begin with."""
+        return "tfae_epoch" if self.cluster == 1 else "tfae_cluster_epoch"
+
+    @property
     def spills(self):
         """Whether weights and slots lie in the device's memory, not on chip."""
-        return bool(self.scratch["spilled"])
+        return bool(self.scratch.get("spilled"))
 
 
 class NoPlan(ValueError):
@@ -135,6 +151,8 @@ def plan_launch(features, hidden, batch, device):
         raise NoPlan(f"a batch of {batch} rows is more than {LARGEST_BATCH}")
     if features * hidden > LARGEST_KERNEL:
         raise NoPlan(f"kernels of {features} x {hidden} weights are more than {LARGEST_KERNEL}")
+    if plan := _clustered(features, hidden, batch, device):
+        return plan
     tiles = _ceil(features, _TILE)
     # Best are weights that stay on chip, next those of one slice a block that do not, then several.
     for slices in range(1, _ceil(tiles, device.multiprocessors) + 1):
@@ -143,6 +161,47 @@ def plan_launch(features, hidden, batch, device):
             if plan := _fitting(features, hidden, batch, slice_, slices, resident, device):
                 return plan
     raise NoPlan(f"not even {slice_} features a block fit in {device.shared_bytes} bytes on chip")
+
+
+def _clustered(features, hidden, batch, device):
+    """The `Plan` of clusters that share a batch's rows, and of blocks that share the features.
+
+    None where there is nothing to share, or what a block has does not fit on chip.
+    """
+    row_tiles, feature_tiles = _ceil(batch, _TILE), _ceil(features, _TILE)
+    chunk = _TILE * _ceil(row_tiles, _CLUSTERS)
+    slice_ = _TILE * _ceil(feature_tiles, device.largest_cluster)
+    clusters, cluster, padded = _ceil(batch, chunk), _ceil(features, slice_), _in_tiles(hidden)
+    blocks = clusters * cluster
+    if clusters == 1 or cluster == 1 or blocks > device.multiprocessors:
+        return None
+    parameters = 2 * slice_ * padded + slice_
+    own = 4 * _ceil(parameters // 4, clusters) + padded
+    buffers = {
+        "at_raw": 2 * chunk * (slice_ + _SKEW) * 4,
+        "at_inputs": 2 * chunk * (slice_ + _SKEW) * 2,
+        "at_encoder": slice_ * (padded + _SKEW) * 2,
+        "at_decoder": padded * (slice_ + _SKEW) * 2,
+        "at_output_bias": slice_ * 4,
+        "at_exchanged": chunk * (padded + _SKEW) * 2,
+        "at_slopes": chunk * (slice_ + _SKEW) * 2,
+        "at_sums": _DEPTH_PARTS * chunk * (padded + 4) * 4 + chunk // _TILE * slice_ * 4,
+        "at_share": chunk * (padded + 4) * 4,
+        "at_places": 2 * cluster * chunk * padded * 4,
+        "at_own": 4 * own * 4,
+    }
+    shared_bytes = sum(buffers.values())
+    if shared_bytes > device.shared_bytes:
+        return None
+    scratch = {
+        "gradients": 4 * blocks * parameters,
+        "weights": 4 * cluster * parameters,
+        "bias_gradients": 4 * blocks * padded,
+        "squares": 4 * blocks,
+        "losses": 8 * blocks,
+    }
+    offsets = dict(zip(buffers, _running_sums(buffers.values()), strict=True))
+    return Plan(blocks, cluster, slice_, 1, padded, chunk, own, shared_bytes, offsets, scratch)
 
 
 def _fitting(features, hidden, batch, slice_, slices, resident, device):
@@ -157,7 +216,8 @@ def _fitting(features, hidden, batch, slice_, slices, resident, device):
             blocks = _ceil(features, slice_ * slices)
             offsets = dict(zip(buffers, _running_sums(buffers.values()), strict=True))
             scratch = _scratch(blocks, slice_, slices, padded, batch, resident)
-            return Plan(blocks, slice_, slices, padded, chunk, shared_bytes, offsets, scratch)
+            sizes = blocks, 1, slice_, slices, padded, chunk, 0
+            return Plan(*sizes, shared_bytes, offsets, scratch)
     return None
 
 

@@ -42,6 +42,11 @@ struct Block {
   TFAE_DEVICE void ForEach(int n, F f) const {
     TFAE_ONE_BY_ONE for (int i = threadIdx.x; i < n; i += kThreads) f(i);
   }
+  // Calls f(first, step, count) for the thread's numbers below n, which are first + step i.
+  template <typename F>
+  TFAE_DEVICE void ForEachSeries(int n, F f) const {
+    f(threadIdx.x, kThreads, (n + kThreads - 1 - static_cast<int>(threadIdx.x)) / kThreads);
+  }
   // Calls use(i, load(i, find(i))) for each i below n, spread over the threads; several at a time,
   // so that the memory is waited for together.
   template <typename Find, typename Load, typename Use>
@@ -118,6 +123,10 @@ struct Block {
   template <typename F>
   void ForEach(int n, F f) const {
     for (int i = 0; i < n; ++i) f(i);
+  }
+  template <typename F>
+  void ForEachSeries(int n, F f) const {
+    f(0, 1, n);
   }
   template <typename Find, typename Load, typename Use>
   void ForEachLoaded(int n, Find find, Load load, Use use) const {

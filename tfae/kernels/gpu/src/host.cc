@@ -1,36 +1,68 @@
 // The same kernels on the processor, a thread for a block: the same arithmetic, slowly, but for
 // what only a block's threads together do, the layouts of tiles in registers among it.
 #include <cstring>
+#include <memory>
 #include <thread>
 #include <vector>
 
+#include "cluster_epoch.h"
 #include "epoch.h"
 
 namespace {
 
-template <typename Half, typename T>
-void Run(const tfae::gpu::Settings& settings, int blocks, int shared_bytes) {
+// Calls run(block, shared memory of all blocks) in a thread for each block.
+template <typename F>
+void RunBlocks(int blocks, int shared_bytes, F run) {
+  std::vector<std::vector<tfae::gpu::Quad>> memory(blocks);
+  std::vector<unsigned char*> shared;
+  for (auto& of_block : memory) {
+    of_block.resize(shared_bytes / sizeof(tfae::gpu::Quad));
+    shared.push_back(reinterpret_cast<unsigned char*>(of_block.data()));
+    std::memset(shared.back(), 0xff, shared_bytes);  // NaN: what is read unwritten shows
+  }
   std::vector<std::thread> threads;
   for (int index = 0; index < blocks; ++index) {
-    threads.emplace_back([&settings, index, blocks, shared_bytes] {
-      std::vector<tfae::gpu::Quad> memory(shared_bytes / sizeof(tfae::gpu::Quad));
-      auto* shared = reinterpret_cast<unsigned char*>(memory.data());
-      std::memset(shared, 0xff, shared_bytes);  // NaN: what is read before it was written shows
-      tfae::gpu::Block block{index, blocks, shared};
-      tfae::gpu::Epoch<Half, T>(block, settings).Run();
+    threads.emplace_back([&, index] {
+      run(tfae::gpu::Block{index, blocks, shared[index]}, shared.data());
     });
   }
   for (std::thread& thread : threads) thread.join();
 }
 
+template <typename Half, typename T>
+void Run(const tfae::gpu::Settings& settings, int blocks, int shared_bytes) {
+  RunBlocks(blocks, shared_bytes, [&](const tfae::gpu::Block& block, unsigned char* const*) {
+    tfae::gpu::Epoch<Half, T>(block, settings).Run();
+  });
+}
+
+template <typename Half, typename T>
+void RunClusters(const tfae::gpu::Settings& settings, int blocks, int cluster, int shared_bytes) {
+  std::vector<std::unique_ptr<tfae::gpu::Barrier>> barriers;
+  for (int index = 0; index < blocks / cluster; ++index) {
+    barriers.push_back(std::make_unique<tfae::gpu::Barrier>(cluster));
+  }
+  RunBlocks(blocks, shared_bytes, [&](const tfae::gpu::Block& block, unsigned char* const* shared) {
+    const int index = block.index / cluster;
+    const tfae::gpu::Cluster own{index,   blocks / cluster,          block.index % cluster,
+                                 cluster, shared + index * cluster, barriers[index].get()};
+    tfae::gpu::ClusterEpoch<Half, T>(block, own, settings).Run();
+  });
+}
+
 }  // namespace
 
-#define TFAE_EPOCH(name, half, row)                                                         \
-  extern "C" void name(const tfae::gpu::Settings* settings, int blocks, int shared_bytes) { \
-    Run<half, row>(*settings, blocks, shared_bytes);                                        \
+#define TFAE_EPOCH(name, half, row)                                                      \
+  extern "C" void tfae_epoch_##name(const tfae::gpu::Settings* settings, int blocks,     \
+                                    int shared_bytes) {                                  \
+    Run<half, row>(*settings, blocks, shared_bytes);                                     \
+  }                                                                                      \
+  extern "C" void tfae_cluster_epoch_##name(const tfae::gpu::Settings* settings, int blocks, \
+                                            int cluster, int shared_bytes) {             \
+    RunClusters<half, row>(*settings, blocks, cluster, shared_bytes);                    \
   }
 
-TFAE_EPOCH(tfae_epoch_bfloat16_uint8, tfae::gpu::BFloat16, uint8_t)
-TFAE_EPOCH(tfae_epoch_bfloat16_float32, tfae::gpu::BFloat16, float)
-TFAE_EPOCH(tfae_epoch_float16_uint8, tfae::gpu::Float16, uint8_t)
-TFAE_EPOCH(tfae_epoch_float16_float32, tfae::gpu::Float16, float)
+TFAE_EPOCH(bfloat16_uint8, tfae::gpu::BFloat16, uint8_t)
+TFAE_EPOCH(bfloat16_float32, tfae::gpu::BFloat16, float)
+TFAE_EPOCH(float16_uint8, tfae::gpu::Float16, uint8_t)
+TFAE_EPOCH(float16_float32, tfae::gpu::Float16, float)

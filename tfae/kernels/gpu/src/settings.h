@@ -23,6 +23,9 @@ struct Settings {
   float* exchanged;
   float* spilled;
   float* squares;
+  float* gradients;
+  float* weights;
+  float* bias_gradients;
   double* losses;
   const float* given_loss_scale;
   const int64_t* given_good_steps;
@@ -32,13 +35,13 @@ struct Settings {
   int64_t* skipped_steps;
   int32_t row_count, features, hidden, batch;
   int32_t activation, output_activation, loss, optimizer, slots;
-  int32_t slice, slices, padded_hidden, chunk;
+  int32_t slice, slices, padded_hidden, chunk, own;
   int32_t at_raw, at_inputs, at_encoder, at_decoder, at_exchanged, at_slopes, at_sums, at_share;
-  int32_t at_own;
+  int32_t at_own, at_output_bias, at_places;
   float constants[3];
   float clip_norm;
 };
 
-static_assert(sizeof(Settings) == 42 * sizeof(void*) + 26 * 4, "as in plan.py");
+static_assert(sizeof(Settings) == 45 * sizeof(void*) + 30 * 4, "as in plan.py");
 
 }  // namespace tfae::gpu
