@@ -6,6 +6,30 @@ from tfae.kernels.gpu.plan import THREADS
 
 _MAX_DYNAMIC_SHARED_BYTES = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
+_COOPERATIVE, _CLUSTER_DIMENSION = 2, 4  # CUlaunchAttributeID
+
+
+class _Attribute(ctypes.Structure):
+    """CUlaunchAttribute of cuda.h."""
+
+    _fields_ = (
+        ("id", ctypes.c_uint),
+        ("padding", ctypes.c_uint),
+        ("value", ctypes.c_uint * 16),
+    )
+
+
+class _Config(ctypes.Structure):
+    """CUlaunchConfig of cuda.h."""
+
+    _fields_ = (
+        ("grid_and_block", ctypes.c_uint * 6),
+        ("shared_bytes", ctypes.c_uint),
+        ("stream", ctypes.c_void_p),
+        ("attributes", ctypes.c_void_p),
+        ("attribute_count", ctypes.c_uint),
+    )
+
 
 class Module:
     """A cubin in the current context, which another library has made.
@@ -34,16 +58,18 @@ class Module:
         function = ctypes.c_void_p()
         self._call("cuModuleGetFunction", ctypes.byref(function), self._module, name.encode())
         self._call("cuFuncSetAttribute", function, _MAX_DYNAMIC_SHARED_BYTES, plan.shared_bytes)
-        arguments = (ctypes.c_void_p * 1)(ctypes.addressof(settings))
-        self._call(
-            "cuLaunchCooperativeKernel",
-            function,
-            *(plan.blocks, 1, 1),
-            *(THREADS, 1, 1),
+        attributes = (_Attribute * 2)()
+        attributes[0].id, attributes[0].value[0] = _COOPERATIVE, 1
+        attributes[1].id, attributes[1].value[:3] = _CLUSTER_DIMENSION, (plan.cluster, 1, 1)
+        config = _Config(
+            (plan.blocks, 1, 1, THREADS, 1, 1),
             plan.shared_bytes,
-            ctypes.c_void_p(stream),
-            arguments,
+            stream,
+            ctypes.addressof(attributes),
+            2 if plan.cluster > 1 else 1,
         )
+        arguments = (ctypes.c_void_p * 1)(ctypes.addressof(settings))
+        self._call("cuLaunchKernelEx", ctypes.byref(config), function, arguments, None)
 
     def _call(self, name, *arguments):
         code = getattr(self._cuda, name)(*arguments)

@@ -20,7 +20,7 @@ from tfae.config import Parser
 from tfae.errors import TrainingError
 from tfae.kernels.compiler import KernelError
 from tfae.kernels.gpu.build import build_kernels
-from tfae.kernels.gpu.plan import Device
+from tfae.kernels.gpu.plan import Device, largest_cluster
 
 WARM_UP, REPEATS = 3, 30
 EPOCHS_AT_ONCE = 10  # between two events: what a launch costs the host does not count
@@ -65,7 +65,8 @@ def main(argv=None):
     cupy.cuda.Device(0).use()
     cupy.zeros(1)  # makes the context that the driver is called in
     properties = cupy.cuda.runtime.getDeviceProperties(0)
-    device = Device(properties["multiProcessorCount"], properties["sharedMemPerBlockOptin"])
+    limits = properties["multiProcessorCount"], properties["sharedMemPerBlockOptin"]
+    device = Device(*limits, largest_cluster(properties["major"]))
     capability = f"{properties['major']}.{properties['minor']}"
     environment = {
         "device": properties["name"].decode(),

@@ -146,9 +146,11 @@ def test_as_compiled_it_is_right_in_whatever_order_warps_run(kernels):
 
 
 def test_the_tutorials_weights_stay_on_chip_in_one_wave():
-    plan = plan_launch(784, 32, 256, H200)
+    plan = plan_launch(784, 32, 256, WITHOUT_CLUSTERS)
     assert (plan.blocks, plan.slice, plan.chunk) == (49, 16, 256)
     assert not plan.spills
+    plan = plan_launch(784, 32, 256, H200)
+    assert (plan.blocks, plan.cluster, plan.slice, plan.chunk) == (56, 7, 112, 32)
 
 
 @pytest.mark.parametrize("features", [1, 15, 784, 4096, 60_000, 1_000_000])
@@ -158,8 +160,11 @@ def test_the_tutorials_weights_stay_on_chip_in_one_wave():
 def test_a_plan_covers_all_and_fits(features, hidden, batch, device):
     plan = plan_launch(features, hidden, batch, device)
     assert plan.blocks <= device.multiprocessors
-    of_a_block = plan.slice * plan.slices
-    assert (plan.blocks - 1) * of_a_block < features <= plan.blocks * of_a_block
+    of_a_block, sharing = plan.slice * plan.slices, plan.blocks
+    if plan.cluster > 1:
+        sharing, clusters = plan.cluster, plan.blocks // plan.cluster
+        assert (clusters - 1) * plan.chunk < batch <= clusters * plan.chunk
+    assert (sharing - 1) * of_a_block < features <= sharing * of_a_block
     assert plan.shared_bytes <= device.shared_bytes
     assert plan.chunk % 16 == 0
     assert all(offset % 16 == 0 for offset in plan.offsets.values())
@@ -209,7 +214,7 @@ def test_nvcc_knows_each_kind_of_device(capability):
 
 
 def test_the_arguments_are_laid_out_as_in_c():
-    assert ctypes.sizeof(Settings) == 42 * 8 + (22 + 4) * 4
+    assert ctypes.sizeof(Settings) == 45 * 8 + (25 + 4 + 1) * 4  # the last is padding
 
 
 @pytest.mark.parametrize(
@@ -295,12 +300,5 @@ def test_the_op_is_built_and_finds_no_gpu():
             clip_norm=0.0,
             batch_size=2,
             cubin="",
-            blocks=1,
-            slice=16,
-            slices=1,
-            padded_hidden=16,
-            chunk=16,
-            shared_bytes=1,
-            offsets=[0] * 9,
-            spilled_bytes=0,
+            **plan_launch(3, 2, 2, H200).arguments(),
         )

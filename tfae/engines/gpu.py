@@ -28,7 +28,12 @@ class GpuEngine(XlaEngine):
         self._kernels = kernels
         self._plan = _plan(self.network.stack, self._batch_size, kernels.device)
         plan = self._plan
-        self.facts = {"blocks": plan.blocks, "slices": plan.slices, "rows_on_chip": plan.chunk}
+        self.facts = {
+            "blocks": plan.blocks,
+            "cluster": plan.cluster,
+            "slices": plan.slices,
+            "rows_on_chip": plan.chunk,
+        }
 
     @classmethod
     def kernels_for(cls, stack, precision, batch_size, named, say):
@@ -92,14 +97,7 @@ class GpuEngine(XlaEngine):
             clip_norm=self._clip_norm,
             batch_size=self._batch_size,
             cubin=str(self._kernels.cubin),
-            blocks=plan.blocks,
-            slice=plan.slice,
-            slices=plan.slices,
-            padded_hidden=plan.padded_hidden,
-            chunk=plan.chunk,
-            shared_bytes=plan.shared_bytes,
-            offsets=list(plan.offsets.values()),
-            spilled_bytes=plan.scratch["spilled"],
+            **plan.arguments(),
         )
         scale = LossScale(done.new_loss_scale, done.new_good_steps, done.new_skipped_steps)
         skipped = scale.skipped_steps - state.loss_scale.skipped_steps

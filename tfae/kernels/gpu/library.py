@@ -11,7 +11,7 @@ from tfae.host.environment import visible_gpus
 from tfae.kernels.build import FLAGS, compiler_command
 from tfae.kernels.compiler import KernelError, build_once, cached_path
 from tfae.kernels.gpu.build import SOURCES, build_kernels
-from tfae.kernels.gpu.plan import Device
+from tfae.kernels.gpu.plan import Device, largest_cluster
 
 # Of the CUDA driver's CUdevice_attribute.
 _MULTIPROCESSORS = 16
@@ -47,9 +47,8 @@ def load(say=lambda line: None):
     major, minor = map(attribute, _CAPABILITY)
     cubin = build_kernels(f"{major}.{minor}", say)
     ops = load_op(say)
-    return GpuKernels(
-        ops, cubin, Device(*map(attribute, (_MULTIPROCESSORS, _SHARED_BYTES_A_BLOCK)))
-    )
+    limits = map(attribute, (_MULTIPROCESSORS, _SHARED_BYTES_A_BLOCK))
+    return GpuKernels(ops, cubin, Device(*limits, largest_cluster(major)))
 
 
 def load_op(say=lambda line: None):

@@ -21,12 +21,22 @@ _SHARE_SLOPES = 64 * 16  # bytes: of a share that is summed at once, as src/epoc
 _DEPTH_PARTS = 4  # of a product's depth, as src/cluster_epoch.h has it
 _CLUSTERS = 8  # as fast as more: each takes a gradient's parts from all others
 
+# What a plan says of a launch, in the order of `Settings`.
+SIZES = ("slice", "slices", "padded_hidden", "chunk", "own")
+OFFSETS = (
+    *("at_raw", "at_inputs", "at_encoder", "at_decoder", "at_exchanged", "at_slopes", "at_sums"),
+    *("at_share", "at_own", "at_output_bias", "at_places"),
+)
+# Scratch, in the order of src/op.cc: through which numbers are handed, and other.
+HANDED = ("partials", "exchanged", "squares", "gradients", "weights", "bias_gradients")
+KEPT = ("hidden_slopes", "spilled")
+
 
 class Settings(ctypes.Structure):
     """What the kernel is given: addresses of the device's memory, sizes, offsets in shared memory.
 
-    The fields are those of `Settings` in settings.h, in the same order. N rows of D features, H hidden
-    units (P with padding), batches of B rows, S steps an epoch, G blocks:
+    The fields are those of `Settings` in settings.h, in the same order. N rows of D features, H
+    hidden units (P with padding), batches of B rows, S steps an epoch, G blocks:
 
     Fields:
         rows: [N, D] uint8, or float32.
@@ -63,10 +73,8 @@ class Settings(ctypes.Structure):
             for name in (
                 *("row_count", "features", "hidden", "batch"),
                 *("activation", "output_activation", "loss", "optimizer", "slots"),
-                *("slice", "slices", "padded_hidden", "chunk", "own"),
-                *("at_raw", "at_inputs", "at_encoder", "at_decoder"),
-                *("at_exchanged", "at_slopes", "at_sums", "at_share", "at_own"),
-                *("at_output_bias", "at_places"),
+                *SIZES,
+                *OFFSETS,
             )
         ],
         ("constants", ctypes.c_float * 3),
@@ -87,6 +95,11 @@ class Device:
     multiprocessors: int
     shared_bytes: int
     largest_cluster: int = 1
+
+
+def largest_cluster(major):
+    """Of a device of that major compute capability: Hopper's are the first to have clusters."""
+    return 8 if major >= 9 else 1
 
 
 @dataclass(frozen=True)
@@ -122,6 +135,19 @@ class Plan:
     def kernel(self):
         """What the names of its kernels in the cubin begin with."""
         return "tfae_epoch" if self.cluster == 1 else "tfae_cluster_epoch"
+
+    def arguments(self):
+        """What the op `tfae_gpu_train_epoch` is told of it."""
+        return {
+            "kernel": self.kernel,
+            "blocks": self.blocks,
+            "cluster": self.cluster,
+            "sizes": [getattr(self, name) for name in SIZES],
+            "shared_bytes": self.shared_bytes,
+            "offsets": [self.offsets.get(name, 0) for name in OFFSETS],
+            "handed": [self.scratch.get(name, 0) // 4 for name in HANDED],
+            "kept": [self.scratch.get(name, 0) // 4 for name in KEPT],
+        }
 
     @property
     def spills(self):

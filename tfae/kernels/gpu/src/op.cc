@@ -1,15 +1,9 @@
-// The TensorFlow op that launches the epoch kernel. Nothing of CUDA is linked: the driver's library
-// is opened at run time, and its few functions are declared here.
-#include <dlfcn.h>
-
-#include <fstream>
-#include <iterator>
-#include <map>
-#include <mutex>
+// The TensorFlow op that launches the epoch kernels.
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "driver.h"
 #include "functions.h"
 #include "settings.h"
 #include "tensorflow/core/framework/op.h"
@@ -25,11 +19,8 @@ using tensorflow::OpKernel;
 using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
 using tensorflow::OpOutputList;
-using tensorflow::Status;
 using tensorflow::Tensor;
-using tensorflow::errors::Internal;
 using tensorflow::errors::InvalidArgument;
-using tensorflow::errors::NotFound;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
@@ -49,14 +40,14 @@ REGISTER_OP("TfaeGpuTrainEpoch")
     .Attr("clip_norm: float")
     .Attr("batch_size: int >= 1")
     .Attr("cubin: string")  // its path
+    .Attr("kernel: string")  // what its name begins with
     .Attr("blocks: int >= 1")
-    .Attr("slice: int >= 1")
-    .Attr("slices: int >= 1")
-    .Attr("padded_hidden: int >= 1")
-    .Attr("chunk: int >= 1")
+    .Attr("cluster: int >= 1")  // blocks
+    .Attr("sizes: list(int)")   // from slice on, in the order of Settings
     .Attr("shared_bytes: int >= 1")
     .Attr("offsets: list(int)")  // in shared memory, in the order of Settings
-    .Attr("spilled_bytes: int >= 0")
+    .Attr("handed: list(int)")   // floats of scratch that begins as 0, in the order of kHanded
+    .Attr("kept: list(int)")     // of other scratch, in the order of kKept
     .Input("rows: T")
     .Input("order: int32")  // [n]
     .Input("center: float")
@@ -89,108 +80,18 @@ REGISTER_OP("TfaeGpuTrainEpoch")
       return context->set_output("losses", {context->Vector(blocks)});
     });
 
-// The CUDA driver. A function gives 0, or the number of an error.
-class Driver {
- public:
-  static Driver& Get() {
-    static Driver* driver = new Driver;
-    return *driver;
-  }
-
-  Status Load() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (fill_) return tensorflow::OkStatus();
-    void* library = dlopen("libcuda.so.1", RTLD_NOW);
-    if (!library) return NotFound("there is no CUDA driver: ", dlerror());
-    const auto find = [library](auto& function, const char* name) {
-      function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, name));
-      return function != nullptr;
-    };
-    if (find(error_, "cuGetErrorString") && find(context_of_, "cuStreamGetCtx") &&
-        find(push_, "cuCtxPushCurrent_v2") && find(pop_, "cuCtxPopCurrent_v2") &&
-        find(load_, "cuModuleLoadData") && find(function_, "cuModuleGetFunction") &&
-        find(set_, "cuFuncSetAttribute") && find(launch_, "cuLaunchCooperativeKernel") &&
-        find(fill_, "cuMemsetD32Async")) {
-      return tensorflow::OkStatus();
-    }
-    return NotFound("the CUDA driver is too old: ", dlerror());
-  }
-
-  // Enters a stream's context, for as long as the object lives.
-  class Entered {
-   public:
-    Entered(Driver& driver, void* stream) : driver_(driver) {
-      status = driver.Check(driver.context_of_(stream, &context), "cuStreamGetCtx");
-      if (status.ok()) status = driver.Check(driver.push_(context), "cuCtxPushCurrent");
-      entered_ = status.ok();
-    }
-    ~Entered() {
-      void* context;
-      if (entered_) driver_.pop_(&context);
-    }
-    Status status;
-    void* context = nullptr;
-
-   private:
-    Driver& driver_;
-    bool entered_ = false;
-  };
-
-  // A kernel of a cubin in the current context, which may use so much shared memory.
-  Status Kernel(void* context, const std::string& cubin, const std::string& name, int shared_bytes,
-                void** kernel) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    void*& module = modules_[{context, cubin}];
-    if (!module) {
-      std::ifstream file(cubin, std::ios::binary);
-      const std::string code{std::istreambuf_iterator<char>(file), {}};
-      if (!file || code.empty()) return NotFound("there is no ", cubin);
-      TF_RETURN_IF_ERROR(Check(load_(&module, code.data()), "cuModuleLoadData"));
-    }
-    TF_RETURN_IF_ERROR(Check(function_(kernel, module, name.c_str()), "cuModuleGetFunction"));
-    constexpr int kMaxDynamicSharedBytes = 8;
-    return Check(set_(*kernel, kMaxDynamicSharedBytes, shared_bytes), "cuFuncSetAttribute");
-  }
-
-  Status Launch(void* kernel, int blocks, int shared_bytes, void* stream,
-                const Settings& settings) {
-    void* arguments[] = {const_cast<Settings*>(&settings)};
-    return Check(launch_(kernel, blocks, 1, 1, kThreads, 1, 1, shared_bytes, stream, arguments),
-                 "cuLaunchCooperativeKernel");
-  }
-
-  Status Clear(float* numbers, int64_t count, void* stream) {
-    return Check(fill_(reinterpret_cast<uint64_t>(numbers), 0, count, stream), "cuMemsetD32Async");
-  }
-
- private:
-  Status Check(int code, const char* call) {
-    if (code == 0) return tensorflow::OkStatus();
-    const char* words = nullptr;
-    error_(code, &words);
-    return Internal(call, ": ", words ? words : "error", " (", code, ")");
-  }
-
-  int (*error_)(int, const char**);
-  int (*context_of_)(void*, void**);
-  int (*push_)(void*);
-  int (*pop_)(void**);
-  int (*load_)(void**, const void*);
-  int (*function_)(void**, void*, const char*);
-  int (*set_)(void*, int, int);
-  int (*launch_)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*,
-                 void**);
-  int (*fill_)(uint64_t, unsigned, size_t, void*) = nullptr;  // the last one to be found
-  std::mutex mutex_;
-  std::map<std::pair<void*, std::string>, void*> modules_;
-};
+// Scratch through which blocks hand each other numbers, and other scratch.
+constexpr float* Settings::*kHanded[] = {&Settings::partials, &Settings::exchanged,
+                                         &Settings::squares, &Settings::gradients,
+                                         &Settings::weights, &Settings::bias_gradients};
+constexpr float* Settings::*kKept[] = {&Settings::hidden_slopes, &Settings::spilled};
 
 template <typename T>
 class GpuTrainEpoch : public OpKernel {
  public:
   explicit GpuTrainEpoch(OpKernelConstruction* context) : OpKernel(context) {
     std::vector<float> constants;
-    std::vector<int> offsets;
+    std::vector<int> sizes, offsets;
     const auto get = [&](const char* name, auto* value) {
       if (context->status().ok()) context->SetStatus(context->GetAttr(name, value));
     };
@@ -201,19 +102,24 @@ class GpuTrainEpoch : public OpKernel {
     get("constants", &constants);
     get("clip_norm", &settings_.clip_norm);
     get("batch_size", &settings_.batch);
-    get("slice", &settings_.slice);
-    get("slices", &settings_.slices);
-    get("padded_hidden", &settings_.padded_hidden);
-    get("chunk", &settings_.chunk);
+    get("sizes", &sizes);
     get("offsets", &offsets);
     get("compute", &compute_);
-    get("cubin", &cubin_);
-    get("blocks", &blocks_);
-    get("shared_bytes", &shared_bytes_);
-    get("spilled_bytes", &spilled_bytes_);
+    get("cubin", &launch_.cubin);
+    get("kernel", &launch_.kernel);
+    get("blocks", &launch_.blocks);
+    get("cluster", &launch_.cluster);
+    get("shared_bytes", &launch_.shared_bytes);
+    get("handed", &handed_);
+    get("kept", &kept_);
     if (!context->status().ok()) return;
-    OP_REQUIRES(context, offsets.size() == 9 && constants.size() <= 3,
-                InvalidArgument("9 offsets and at most 3 constants are needed"));
+    launch_.kernel += "_" + compute_ + (std::is_same_v<T, float> ? "_float32" : "_uint8");
+    OP_REQUIRES(context,
+                sizes.size() == &settings_.own + 1 - &settings_.slice &&
+                    offsets.size() == &settings_.at_places + 1 - &settings_.at_raw &&
+                    handed_.size() == std::size(kHanded) && kept_.size() == std::size(kKept) &&
+                    constants.size() <= std::size(settings_.constants),
+                InvalidArgument("the plan or the constants are of another version's"));
     const auto is_one = [](int number, auto last) {
       return 0 <= number && number <= static_cast<int>(last);
     };
@@ -224,6 +130,7 @@ class GpuTrainEpoch : public OpKernel {
                     is_one(settings_.optimizer, Optimizer::kSgd),
                 InvalidArgument("an unknown activation, loss or optimizer"));
     std::copy(constants.begin(), constants.end(), settings_.constants);
+    std::copy(sizes.begin(), sizes.end(), &settings_.slice);
     std::copy(offsets.begin(), offsets.end(), &settings_.at_raw);
     OP_REQUIRES_OK(context, Driver::Get().Load());
   }
@@ -260,7 +167,7 @@ class GpuTrainEpoch : public OpKernel {
     Driver::Entered entered(driver, stream);
     OP_REQUIRES_OK(context, entered.status);
     void* kernel;
-    OP_REQUIRES_OK(context, driver.Kernel(entered.context, cubin_, Name(), shared_bytes_, &kernel));
+    OP_REQUIRES_OK(context, driver.Kernel(entered.context, launch_, &kernel));
 
     OpOutputList new_params, new_slots;
     OP_REQUIRES_OK(context, context->output_list("new_params", &new_params));
@@ -290,37 +197,34 @@ class GpuTrainEpoch : public OpKernel {
     OP_REQUIRES_OK(context, allocate_like("new_skipped_steps", skipped_steps,
                                           &settings.given_skipped_steps, &settings.skipped_steps));
     Tensor* losses;
-    OP_REQUIRES_OK(context, context->allocate_output("losses", {blocks_}, &losses));
+    OP_REQUIRES_OK(context, context->allocate_output("losses", {launch_.blocks}, &losses));
     settings.losses = losses->flat<double>().data();
 
-    const int64_t exchanged = static_cast<int64_t>(settings.batch) * settings.padded_hidden;
-    std::vector<Tensor> scratch;
-    scratch.reserve(5);
-    const auto allocate = [&](int64_t floats) -> float* {
-      scratch.emplace_back();
-      const Status status =
-          context->allocate_temp(tensorflow::DT_FLOAT, {floats}, &scratch.back());
-      if (!status.ok()) {
-        context->SetStatus(status);
-        return nullptr;
-      }
-      return scratch.back().flat<float>().data();
-    };
     // What blocks hand to each other, all of it in one piece, has to be 0.
-    const int64_t handed = (blocks_ + 1) * exchanged + blocks_;
-    settings.partials = allocate(handed);
-    settings.exchanged = settings.partials + blocks_ * exchanged;
-    settings.squares = settings.exchanged + exchanged;
-    settings.hidden_slopes = allocate(exchanged);
-    settings.spilled = spilled_bytes_ ? allocate(spilled_bytes_ / sizeof(float)) : nullptr;
-    if (!context->status().ok()) return;
-    OP_REQUIRES_OK(context, driver.Clear(settings.partials, handed, stream));
-    OP_REQUIRES_OK(context, driver.Launch(kernel, blocks_, shared_bytes_, stream, settings));
+    Tensor handed, kept;
+    OP_REQUIRES_OK(context, Allocate(context, handed_, kHanded, &handed, &settings));
+    OP_REQUIRES_OK(context, Allocate(context, kept_, kKept, &kept, &settings));
+    OP_REQUIRES_OK(context, driver.Clear(handed.data(), handed.NumElements(), stream));
+    OP_REQUIRES_OK(context, driver.Run(kernel, launch_, stream, settings));
   }
 
  private:
-  std::string Name() const {
-    return "tfae_epoch_" + compute_ + (std::is_same_v<T, float> ? "_float32" : "_uint8");
+  // Lets the members of the settings point to so many floats each of one piece of scratch, or to
+  // none.
+  template <size_t kCount>
+  static Status Allocate(OpKernelContext* context, const std::vector<int64_t>& floats,
+                         float* Settings::*const (&members)[kCount], Tensor* scratch,
+                         Settings* settings) {
+    const auto whole_lines = [](int64_t count) { return (count + 31) / 32 * 32; };
+    int64_t size = 0;
+    for (int64_t count : floats) size += whole_lines(count);
+    TF_RETURN_IF_ERROR(context->allocate_temp(tensorflow::DT_FLOAT, {size}, scratch));
+    float* at = scratch->flat<float>().data();
+    for (size_t i = 0; i < kCount; ++i) {
+      settings->*members[i] = floats[i] ? at : nullptr;
+      at += whole_lines(floats[i]);
+    }
+    return tensorflow::OkStatus();
   }
 
   Status CheckShapes(const Tensor& rows, const Tensor& order, const Tensor& center,
@@ -356,7 +260,8 @@ class GpuTrainEpoch : public OpKernel {
     if (rates.NumElements() != steps || (decays.NumElements() && decays.NumElements() != steps)) {
       return InvalidArgument("rates and decays must have a number a step, ", steps);
     }
-    if (static_cast<int64_t>(blocks_) * settings_.slices * settings_.slice < features ||
+    const int64_t sharing = launch_.cluster == 1 ? launch_.blocks : launch_.cluster;
+    if (sharing * settings_.slices * settings_.slice < features ||
         hidden > settings_.padded_hidden || features * hidden > INT32_MAX) {
       return InvalidArgument("the plan is one of other sizes");
     }
@@ -364,9 +269,9 @@ class GpuTrainEpoch : public OpKernel {
   }
 
   Settings settings_ = {};
-  std::string compute_, cubin_;
-  int blocks_ = 0, shared_bytes_ = 0;
-  int64_t spilled_bytes_ = 0;
+  std::string compute_;
+  Launch launch_;
+  std::vector<int64_t> handed_, kept_;  // floats
 };
 
 REGISTER_KERNEL_BUILDER(
