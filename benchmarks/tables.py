@@ -182,17 +182,29 @@ def process_table(document):
     )
 
 
-def interpreted_sentence(document):
-    """Of `benchmarks.gpu.interpreted`."""
-    checks, environment = document["checks"], document["environment"]
-    if wrong := [made["name"] for made in checks if not made["right"]]:
-        return f"**Wrong: {', '.join(wrong)}**, of {len(checks)} problems."
-    worst = max(made["error"] for made in checks)
+def gpu_kernel_sentence(document):
+    """Of `benchmarks.gpu.kernel`."""
+    (result,), checks, environment = (document[k] for k in ("results", "checks", "environment"))
+    wrong = [made["name"] for made in checks if not made["right"]]
+    right = f"**wrong: {', '.join(wrong)}**" if wrong else "right, and twice the same to the bit"
     return (
-        f"{len(checks)} problems, each run twice with warps in other turns, came out the same to "
-        f"the bit and at most {worst:.1e} from float64 numpy, relative to what is changed. nvcc "
-        f"{environment['nvcc']}, compute capability {environment['compute_capability']}, NumPy "
-        f"{environment['numpy']}, Python {environment['python']}."
+        f"{environment['device']}, without TensorFlow: {result['name']}, "
+        f"{result['precision']}, takes {_spread(result['epoch_ms'], 2, ' ms')}; {len(checks)} "
+        f"checks against float64 numpy: {right}. CuPy {environment['cupy']}, Python "
+        f"{environment['python']}; `{document['command']}`."
+    )
+
+
+def gpu_run_sentence(facts):
+    """Of the run.json that a run on a GPU left."""
+    final, environment = facts["final"], facts["environment"]
+    return (
+        f"{facts['device']}, by `python -m tfae.train --engine {facts['engine']['name']} "
+        f"--precision {facts['precision']}`: {facts['epochs']} epochs of {facts['dataset']['title']}"
+        f", {facts['layers']}, in {facts['train_s']:.1f} s with validation and checkpoints, the "
+        f"median epoch in {1e3 * facts['epoch_s']:.1f} ms, to a validation loss of "
+        f"{final['val_loss']:.4f}. TensorFlow {environment['tensorflow']}, Python "
+        f"{environment['python']}."
     )
 
 

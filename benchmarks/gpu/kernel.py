@@ -81,8 +81,7 @@ def main(argv=None):
     }
     print(f"{environment['device']}, compute capability {capability}, {device}")
     try:
-        limit = {"most_looks": options.most_looks}
-        cubin = options.cubin or build_kernels(capability, print, **limit)
+        cubin = options.cubin or build_kernels(capability, print, options.most_looks)
     except KernelError as error:
         raise TrainingError(f"{error}; or give --cubin") from None
     module = Module(cubin.read_bytes())

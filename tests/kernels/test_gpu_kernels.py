@@ -18,9 +18,7 @@ from benchmarks.gpu.checks import (
     sparse_bytes,
     tolerance,
 )
-from benchmarks.gpu.interpreted import interpret
 from benchmarks.gpu.problem import Problem
-from benchmarks.gpu.ptx import kernels_of
 from tfae.autoencoder import Autoencoder
 from tfae.config import TrainConfig
 from tfae.engines import make_engine
@@ -127,22 +125,6 @@ def test_the_problems_go_each_way_through_the_kernel():
 def test_results_are_the_same_to_the_bit(host):
     problem = Problem(100, 16, 32, sparse_bytes(80, 100))
     assert equal(*(host(problem, problem.plan(H200)) for _ in range(2)))
-
-
-@pytest.fixture
-def kernels():
-    """What nvcc makes of the kernels, for the interpreter."""
-    try:
-        return kernels_of(build_kernels("9.0", form="ptx").read_text())
-    except NoCompiler as error:
-        pytest.skip(str(error))
-
-
-def test_as_compiled_it_is_right_in_whatever_order_warps_run(kernels):
-    problem = Problem(20, 4, 16, sparse_bytes(24, 20))  # two steps of two blocks
-    launches = [interpret(problem, problem.plan(H200), kernels, seed) for seed in range(2)]
-    assert_right(problem, launches[0])
-    assert equal(*launches)
 
 
 def test_the_tutorials_weights_stay_on_chip_in_one_wave():

@@ -11,7 +11,7 @@ SOURCES = Path(__file__).parent / "src"
 ARCHITECTURES = {"8.0": "80", "8.9": "89", "9.0": "90a", "10.0": "100a"}
 
 
-def build_kernels(capability, say=lambda line: None, form="cubin", most_looks=0):
+def build_kernels(capability, say=lambda line: None, most_looks=0):
     """The path of the kernels for a device; they are compiled first where they were not.
 
     That needs no GPU, and no TensorFlow.
@@ -19,21 +19,20 @@ def build_kernels(capability, say=lambda line: None, form="cubin", most_looks=0)
     Args:
         capability: The device's compute capability: "9.0".
         say: Called with a line before something that takes long.
-        form: "cubin", which a driver loads; or "ptx", which that is made from.
         most_looks: After how many looks in vain a block that waits stops the kernel; 0 for never.
 
     Raises:
         KernelError: There is no nvcc, it failed, or it does not know the device; or the cache
             cannot be written.
     """
-    command = nvcc_command(capability, form, most_looks)
-    path = cached_path("gpu", f".{form}", SOURCES, command[:1], command[1:])
+    command = nvcc_command(capability, most_looks)
+    path = cached_path("gpu", ".cubin", SOURCES, command[:1], command[1:])
     what = f"the GPU's kernels for compute capability {capability}"
     build_once(command, [SOURCES / "epoch.cu"], path, what, say)
     return path
 
 
-def nvcc_command(capability, form="cubin", most_looks=0):
+def nvcc_command(capability, most_looks=0):
     """nvcc and its flags for a device of that compute capability.
 
     Raises:
@@ -51,7 +50,7 @@ def nvcc_command(capability, form="cubin", most_looks=0):
     # many cores as there are.
     fast = "-ftz=true", "-prec-div=false", "-prec-sqrt=false"
     limit = (f"-DTFAE_MOST_LOOKS={most_looks}",) if most_looks else ()
-    return _nvcc(), f"-{form}", "-std=c++17", "-O3", *fast, *limit, "-split-compile=0", code
+    return _nvcc(), "-cubin", "-std=c++17", "-O3", *fast, *limit, "-split-compile=0", code
 
 
 def _nvcc():
