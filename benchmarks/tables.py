@@ -200,9 +200,9 @@ def gpu_run_sentence(facts):
     final, environment = facts["final"], facts["environment"]
     return (
         f"{facts['device']}, by `python -m tfae.train --engine {facts['engine']['name']} "
-        f"--precision {facts['precision']}`: {facts['epochs']} epochs of {facts['dataset']['title']}"
-        f", {facts['layers']}, in {facts['train_s']:.1f} s with validation and checkpoints, the "
-        f"median epoch in {1e3 * facts['epoch_s']:.1f} ms, to a validation loss of "
+        f"--precision {facts['precision']}`: {facts['dataset']['title']}, {facts['layers']}, "
+        f"{facts['epochs']} epochs in {facts['train_s']:.1f} s with validation and checkpoints, "
+        f"the median epoch in {1e3 * facts['epoch_s']:.1f} ms, to a validation loss of "
         f"{final['val_loss']:.4f}. TensorFlow {environment['tensorflow']}, Python "
         f"{environment['python']}."
     )

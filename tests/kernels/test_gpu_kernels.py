@@ -2,7 +2,10 @@
 
 import ctypes
 import json
+import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +17,10 @@ from benchmarks.gpu.checks import (
     WITHOUT_CLUSTERS,
     equal,
     relative_errors,
-    small_problems,
     sparse_bytes,
     tolerance,
 )
+from benchmarks.gpu.host import Host, all_problems, build_host
 from benchmarks.gpu.problem import Problem
 from tfae.autoencoder import Autoencoder
 from tfae.config import TrainConfig
@@ -39,42 +42,20 @@ from tfae.kernels.gpu.plan import (
 from tfae.nn.spec import Stack
 from tfae.train import main as train
 
+ROOT = Path(__file__).parents[2]
 DEVICES = {  # one of each compute capability, as the data sheets and the CUDA guide have them
     "A30, 8.0": Device(multiprocessors=56, shared_bytes=166912),
     "RTX 4060, 8.9": Device(multiprocessors=24, shared_bytes=101376),
     "H200, 9.0": H200,
     "B200, 10.0": Device(multiprocessors=148, shared_bytes=232448, largest_cluster=8),
 }
-PROBLEMS = small_problems()
-
-
-class HostMemory:
-    """numpy's arrays as a device's memory."""
-
-    put = staticmethod(np.copy)
-    get = staticmethod(np.asarray)
-
-    @staticmethod
-    def address(array):
-        return array.ctypes.data
+PROBLEMS = all_problems()
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
-    """Launches the kernel on the processor: (problem, plan) -> what `Problem.launch` returns."""
-    path = tmp_path_factory.mktemp("gpu") / "host.so"
-    flags = ("-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-pthread")
-    subprocess.run(["g++", *flags, str(SOURCES / "host.cc"), "-o", str(path)], check=True)
-    library = ctypes.CDLL(str(path))
-
-    def launch(problem, plan):
-        def call(name, settings):
-            size = () if plan.cluster == 1 else (plan.cluster,)
-            getattr(library, name)(ctypes.byref(settings), plan.blocks, *size, plan.shared_bytes)
-
-        return problem.launch(plan, HostMemory, call)
-
-    return launch
+    """The kernels as the processor runs them."""
+    return Host(build_host(tmp_path_factory.mktemp("gpu")))
 
 
 def assert_right(problem, launched):
@@ -88,19 +69,13 @@ def assert_right(problem, launched):
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_an_epoch_is_that_of_float64(host, name):
     problem, device = PROBLEMS[name]
-    assert_right(problem, host(problem, problem.plan(device)))
-
-
-@pytest.mark.parametrize("name", [name for name, (_, device) in PROBLEMS.items() if device is H200])
-def test_an_epoch_without_clusters_is_that_of_float64(host, name):
-    problem = PROBLEMS[name][0]
-    assert_right(problem, host(problem, problem.plan(WITHOUT_CLUSTERS)))
+    assert_right(problem, host.launch(problem, problem.plan(device)))
 
 
 @pytest.mark.parametrize("device", [H200, WITHOUT_CLUSTERS])
 def test_an_epoch_of_the_tutorial_is_that_of_float64(host, device):
     problem = Problem(784, 32, 64, sparse_bytes(150, 784))
-    assert_right(problem, host(problem, problem.plan(device)))
+    assert_right(problem, host.launch(problem, problem.plan(device)))
 
 
 def test_the_problems_go_each_way_through_the_kernel():
@@ -122,9 +97,27 @@ def test_the_problems_go_each_way_through_the_kernel():
     assert skipped[1][0] > 2.0**10
 
 
-def test_results_are_the_same_to_the_bit(host):
+@pytest.mark.parametrize("device", [H200, WITHOUT_CLUSTERS])
+def test_results_are_the_same_to_the_bit(host, device):
     problem = Problem(100, 16, 32, sparse_bytes(80, 100))
-    assert equal(*(host(problem, problem.plan(H200)) for _ in range(2)))
+    assert equal(*(host.launch(problem, problem.plan(device)) for _ in range(2)))
+
+
+def test_no_sanitizer_complains_of_what_blocks_hand_to_each_other():
+    """Also where a number's flag would be seen before the number."""
+    command = [sys.executable, "-m", "benchmarks.gpu.host", "--quick", "--sanitize", "thread"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("wait", ["Take(place, 1)", "TakeQuads<8>(place, 4, 2, 1, [](auto...) {})"])
+def test_a_wait_that_is_bounded_stops_the_kernel(wait, tmp_path):
+    """Nobody hands the numbers that it waits for."""
+    main = f"int main() {{ float place[8] = {{}}; tfae::gpu::{wait}; }}"
+    (tmp_path / "wait.cc").write_text(f'#include "exchange.h"\n{main}\n')
+    flags = "-std=c++17", f"-I{SOURCES}", "-DTFAE_MOST_LOOKS=100"
+    subprocess.run(["g++", *flags, "wait.cc", "-o", "wait"], cwd=tmp_path, check=True)
+    assert subprocess.run([tmp_path / "wait"], timeout=60).returncode == -signal.SIGABRT
 
 
 def test_the_tutorials_weights_stay_on_chip_in_one_wave():
