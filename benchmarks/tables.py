@@ -184,13 +184,16 @@ def process_table(document):
 
 def gpu_kernel_sentence(document):
     """Of `benchmarks.gpu.kernel`."""
-    (result,), checks, environment = (document[k] for k in ("results", "checks", "environment"))
+    checks, environment = document["checks"], document["environment"]
+    times = [
+        f"{result['name']}, {result['precision']}: {_spread(result['epoch_ms'], 2, ' ms')}"
+        for result in document["results"]
+    ]
     wrong = [made["name"] for made in checks if not made["right"]]
     right = f"**wrong: {', '.join(wrong)}**" if wrong else "right, and twice the same to the bit"
     return (
-        f"{environment['device']}, without TensorFlow: {result['name']}, "
-        f"{result['precision']}, takes {_spread(result['epoch_ms'], 2, ' ms')}; {len(checks)} "
-        f"checks against float64 numpy: {right}. CuPy {environment['cupy']}, Python "
+        f"{environment['device']}, without TensorFlow. {'; '.join(times)}. {len(checks)} checks "
+        f"against float64 numpy: {right}. CuPy {environment['cupy']}, Python "
         f"{environment['python']}; `{document['command']}`."
     )
 

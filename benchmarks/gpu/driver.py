@@ -2,7 +2,7 @@
 
 import ctypes
 
-from tfae.kernels.gpu.plan import THREADS
+from tfae.kernels.gpu.plan import HANDED, THREADS
 
 _MAX_DYNAMIC_SHARED_BYTES = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
@@ -43,11 +43,10 @@ class Module:
         self._module = ctypes.c_void_p()
         self._call("cuModuleLoadData", ctypes.byref(self._module), code)
 
-    def launch(self, name, settings, plan, stream=0):
-        """Launch a kernel, all of whose blocks run at once.
+    def launch(self, settings, plan, stream=0):
+        """Launch the kernel, all of whose blocks run at once.
 
         Args:
-            name: The kernel's.
             settings: The `Settings`.
             plan: The `Plan`.
             stream: Its address.
@@ -56,7 +55,7 @@ class Module:
             RuntimeError: The driver refused it; the message has the driver's words.
         """
         function = ctypes.c_void_p()
-        self._call("cuModuleGetFunction", ctypes.byref(function), self._module, name.encode())
+        self._call("cuModuleGetFunction", ctypes.byref(function), self._module, b"tfae_epoch")
         self._call("cuFuncSetAttribute", function, _MAX_DYNAMIC_SHARED_BYTES, plan.shared_bytes)
         attributes = (_Attribute * 2)()
         attributes[0].id, attributes[0].value[0] = _COOPERATIVE, 1
@@ -70,6 +69,16 @@ class Module:
         )
         arguments = (ctypes.c_void_p * 1)(ctypes.addressof(settings))
         self._call("cuLaunchKernelEx", ctypes.byref(config), function, arguments, None)
+
+    def clear(self, settings, plan, stream=0):
+        """Clear what blocks hand each other, as a launch wants it."""
+        for name in HANDED:
+            if size := plan.scratch.get(name):
+                self._call(
+                    "cuMemsetD32Async",
+                    ctypes.c_uint64(getattr(settings, name)),
+                    *(ctypes.c_uint(0), ctypes.c_size_t(size // 4), ctypes.c_void_p(stream)),
+                )
 
     def _call(self, name, *arguments):
         code = getattr(self._cuda, name)(*arguments)

@@ -53,10 +53,10 @@ class Host:
     def launch(self, problem, plan):
         """What `Problem.launch` returns."""
 
-        def run(name, settings):
-            size = () if plan.cluster == 1 else (plan.cluster,)
-            kernel = getattr(self._library, name)
-            kernel(ctypes.byref(settings), plan.blocks, *size, plan.shared_bytes)
+        kernel = getattr(self._library, f"tfae_epoch_{problem.half}_{problem.rows.dtype.name}")
+
+        def run(settings):
+            kernel(ctypes.byref(settings), plan.shared_bytes)
 
         return problem.launch(plan, HostMemory, run)
 

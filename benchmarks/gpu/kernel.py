@@ -1,12 +1,12 @@
-"""Check and time the GPU's epoch kernel without TensorFlow: python -m benchmarks.gpu.kernel.
+"""Check and time the GPU's epoch kernels without TensorFlow: python -m benchmarks.gpu.kernel.
 
-It needs CuPy, which holds the memory and the events, ml_dtypes, and a cubin, which is compiled
-where nvcc is at hand or given with --cubin.
+It needs CuPy, which holds the memory and the events, ml_dtypes and nvcc. With --rehearse the
+processor takes the GPU's place, to see that all of it runs.
 """
 
 import json
-import platform
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,78 +14,35 @@ import numpy as np
 
 from benchmarks import harness
 from benchmarks.gpu.checks import check, equal, sparse_bytes
-from benchmarks.gpu.driver import Module
+from benchmarks.gpu.device import EPOCHS_AT_ONCE, Gpu, StandIn
 from benchmarks.gpu.problem import Problem
 from tfae.config import Parser
-from tfae.errors import TrainingError
-from tfae.kernels.compiler import KernelError
-from tfae.kernels.gpu.build import build_kernels
-from tfae.kernels.gpu.plan import Device, largest_cluster
 
-WARM_UP, REPEATS = 3, 30
-EPOCHS_AT_ONCE = 10  # between two events: what a launch costs the host does not count
-
-
-class DeviceMemory:
-    """CuPy's arrays.
-
-    Args:
-        cupy: The module.
-    """
-
-    def __init__(self, cupy):
-        self.put, self.get = cupy.asarray, cupy.asnumpy
-
-    @staticmethod
-    def address(array):
-        """Where an array lies."""
-        return array.data.ptr
+REPEATS = 30
+TUTORIAL = {"features": 784, "hidden": 32, "batch": 256}
 
 
 def main(argv=None):
     """Run the benchmark; exit status 1 where something is wrong."""
-    parser = Parser("python -m benchmarks.gpu.kernel", description=__doc__)
-    parser.add_argument("--cubin", type=Path, help="compiled before, for this device")
-    parser.add_argument(
-        "--most-looks",
-        type=int,
-        default=0,
-        metavar="N",
-        help="stop a kernel in which a block looked so often in vain; needs nvcc (default: never)",
-    )
+    parser = Parser("python -m benchmarks.gpu.kernel", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer checks and repeats")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    parser.add_argument(
+        "--most-looks",
+        type=harness.positive,
+        default=0,
+        metavar="N",
+        help="stop a kernel in which a block looked so often in vain (default: never)",
+    )
+    parser.add_argument(
+        "--rehearse", action="store_true", help="on the processor, with few rows; implies --quick"
+    )
     options = harness.parse(parser, argv)
-    try:
-        import cupy
-    except ImportError:
-        raise TrainingError(
-            "CuPy is not installed: pip install cupy-cuda13x (or -cuda12x)"
-        ) from None
-    cupy.cuda.Device(0).use()
-    cupy.zeros(1)  # makes the context that the driver is called in
-    properties = cupy.cuda.runtime.getDeviceProperties(0)
-    limits = properties["multiProcessorCount"], properties["sharedMemPerBlockOptin"]
-    device = Device(*limits, largest_cluster(properties["major"]))
-    capability = f"{properties['major']}.{properties['minor']}"
-    environment = {
-        "device": properties["name"].decode(),
-        "compute_capability": capability,
-        "multiprocessors": device.multiprocessors,
-        "cuda_driver": cupy.cuda.runtime.driverGetVersion(),
-        "cuda_runtime": cupy.cuda.runtime.runtimeGetVersion(),
-        "cupy": cupy.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
-    print(f"{environment['device']}, compute capability {capability}, {device}")
-    try:
-        cubin = options.cubin or build_kernels(capability, print, options.most_looks)
-    except KernelError as error:
-        raise TrainingError(f"{error}; or give --cubin") from None
-    module = Module(cubin.read_bytes())
-    document = {"command": options.command, "environment": environment}
+    quick = options.quick or options.rehearse
+    gpu = (StandIn if options.rehearse else Gpu)(options.most_looks)
+    rows = 1000 if options.rehearse else 60_000
+    print(f"{gpu.environment['device']}, {gpu.device}")
+    document = {"command": options.command, "environment": gpu.environment}
     document |= {"checks": [], "results": []}
 
     def keep(kind, made):
@@ -94,28 +51,36 @@ def main(argv=None):
         if options.json:
             options.json.write_text(json.dumps(document, indent=1) + "\n")
 
-    for made in check_all(cupy, module, device, options.quick):
-        keep("checks", made)
-    repeats = 3 if options.quick else REPEATS
-    keep("checks", repeat_epochs(cupy, module, device, repeats))
-    keep("results", time_epochs(cupy, module, device, 5 if options.quick else REPEATS))
+    for name, problem in _problems(quick):
+        plan = problem.plan(gpu.device)
+        keep("checks", check(name, problem, plan, partial(gpu.launch, problem, plan)))
+    repeats = 3 if quick else REPEATS
+    for plan in _plans(gpu.device):
+        keep("checks", repeat_epochs(gpu, plan, rows, repeats))
+        keep("results", time_epochs(gpu, plan, rows, repeats))
     if options.json:
         print(f"wrote {options.json}")
     if not all(made["right"] for made in document["checks"]):
         sys.exit(1)
 
 
+def _plans(device):
+    """The tutorial's, with clusters where the device has them, and without."""
+    problem = Problem(**TUTORIAL, rows=sparse_bytes(1, 784))
+    clustered, flat = problem.plan(device), problem.plan(replace(device, largest_cluster=1))
+    return [clustered, flat] if clustered.cluster > 1 else [flat]
+
+
 def _problems(quick):
     """By name, what is checked; of several steps, the last of them shorter."""
-    tutorial = {"features": 784, "hidden": 32, "batch": 256}
-    yield "a step", Problem(**tutorial, rows=sparse_bytes(256, 784))
-    yield "an epoch", Problem(**tutorial, rows=sparse_bytes(2000, 784))
+    yield "a step", Problem(**TUTORIAL, rows=sparse_bytes(256, 784))
+    yield "an epoch", Problem(**TUTORIAL, rows=sparse_bytes(2000, 784))
     if quick:
         return
     rows = sparse_bytes(600, 784)
     for optimizer in ("adam", "momentum", "sgd"):
-        yield optimizer, Problem(**tutorial, rows=rows, optimizer=optimizer)
-    yield "float16", Problem(**tutorial, rows=rows, half="float16", optimizer="sgd")
+        yield optimizer, Problem(**TUTORIAL, rows=rows, optimizer=optimizer)
+    yield "float16", Problem(**TUTORIAL, rows=rows, half="float16", optimizer="sgd")
     skips = Problem(784, 32, 64, rows, "float16", "adam", loss_scale=2.0**33)
     yield "float16, whose first steps are skipped", skips
     yield "odd sizes", Problem(77, 19, 50, sparse_bytes(333, 77))
@@ -126,67 +91,33 @@ def _problems(quick):
         yield name, Problem(features, 256, 64, sparse_bytes(150, features), optimizer="sgd")
 
 
-def check_all(cupy, module, device, quick=False):
-    """Compare with float64 numpy; yield what it came to."""
-    memory = DeviceMemory(cupy)
-    for name, problem in _problems(quick):
-        plan = problem.plan(device)
-        launch = partial(problem.launch, plan, memory, _waiting(cupy, module, plan))
-        yield check(name, problem, plan, launch)
-
-
-def _waiting(cupy, module, plan):
-    """Launches a kernel and waits for it: (name, settings)."""
-
-    def run(kernel, settings):
-        module.launch(kernel, settings, plan)
-        cupy.cuda.runtime.deviceSynchronize()
-
-    return run
-
-
-def repeat_epochs(cupy, module, device, repeats):
-    """Whether epochs of 60,000 rows give the same each time: of a race one in many steps shows."""
-    problem = Problem(784, 32, 256, sparse_bytes(60_000, 784))
-    plan, memory = problem.plan(device), DeviceMemory(cupy)
-    run = _waiting(cupy, module, plan)
-    first, *others = (problem.launch(plan, memory, run) for _ in range(repeats))
+def repeat_epochs(gpu, plan, rows, repeats):
+    """Whether epochs give the same each time: of a race one in many steps shows."""
+    problem = Problem(**TUTORIAL, rows=sparse_bytes(rows, 784))
+    first, *others = (gpu.launch(problem, plan) for _ in range(repeats))
     same = np.isfinite(first[0]) and all(equal(first, other) for other in others)
-    print(f"{'right' if same else 'WRONG'}  {repeats} epochs of {problem.steps} steps are the same")
-    return {"name": f"{repeats} times the same epoch", "same": bool(same), "right": bool(same)}
+    name = f"{repeats} times the same epoch of {problem.steps} steps, {_described(plan)}"
+    print(f"{'right' if same else 'WRONG'}  {name}", flush=True)
+    return {"name": name, "same": bool(same), "right": bool(same)}
 
 
-def time_epochs(cupy, module, device, repeats):
-    """Print, and return, the time of an epoch of 60,000 rows beside the arithmetic floor."""
-    rate = _matmul_rate(cupy)
-    problem = Problem(784, 32, 256, sparse_bytes(60_000, 784))
-    plan, memory = problem.plan(device), DeviceMemory(cupy)
-    milliseconds = []
-
-    def run(kernel, settings):
-        # An epoch leaves the numbers that blocks hand to each other as the next one wants them; but
-        # where gradients are clipped or scaled, their squares would have to be cleared.
-        for repeat in range(WARM_UP + repeats):
-            begin, end = cupy.cuda.Event(), cupy.cuda.Event()
-            begin.record()
-            for _ in range(EPOCHS_AT_ONCE):
-                module.launch(kernel, settings, plan, cupy.cuda.get_current_stream().ptr)
-            end.record()
-            end.synchronize()
-            if repeat >= WARM_UP:
-                milliseconds.append(cupy.cuda.get_elapsed_time(begin, end) / EPOCHS_AT_ONCE)
-
-    problem.launch(plan, memory, run)
-    epoch_ms, floor_ms = harness.spread(milliseconds), 5 * 2 * 60_000 * 784 * 32 / rate * 1e3
+def time_epochs(gpu, plan, rows, repeats):
+    """Print, and return, the time of an epoch beside the arithmetic floor."""
+    problem = Problem(**TUTORIAL, rows=sparse_bytes(rows, 784))
+    gpu.epoch_ms(problem, plan, 1)  # warms up
+    epoch_ms = harness.spread(gpu.epoch_ms(problem, plan, repeats))
+    rate = gpu.matmul_flop_per_s
+    floor_ms = 5 * 2 * rows * 784 * 32 / rate * 1e3
+    name = f"784-32-784, adadelta, batches of 256, {rows:,} rows, {_described(plan)}"
     print(
-        f"784-32-784, batches of 256, bfloat16: {epoch_ms['median']:.3f} ms an epoch of 60,000 "
-        f"rows ({epoch_ms['min']:.3f} to {epoch_ms['max']:.3f}, {repeats} times {EPOCHS_AT_ONCE}), "
+        f"{name}, bfloat16: {epoch_ms['median']:.3f} ms an epoch ({epoch_ms['min']:.3f} to "
+        f"{epoch_ms['max']:.3f}, {repeats} times {EPOCHS_AT_ONCE}), "
         f"{epoch_ms['median'] * 1e3 / problem.steps:.2f} us a step; its products alone at the "
-        f"{rate / 1e12:.0f} TFLOP/s of a large one in float16: {floor_ms:.3f} ms, of which that is "
-        f"{epoch_ms['median'] / floor_ms:.0f} times as much"
+        f"{rate / 1e12:.0f} TFLOP/s of a large one in float16: {floor_ms:.3f} ms",
+        flush=True,
     )
     return {
-        "name": "the epoch kernel, 784-32-784, adadelta, batches of 256, 60,000 rows",
+        "name": name,
         "precision": "mixed_bfloat16",
         "epoch_ms": epoch_ms,
         "floor_ms": floor_ms,
@@ -195,18 +126,10 @@ def time_epochs(cupy, module, device, repeats):
     }
 
 
-def _matmul_rate(cupy, size=8192):
-    """FLOP/s of a large product of float16: CuPy has no bfloat16, which is as fast."""
-    a, b = (cupy.random.standard_normal((size, size), "f").astype("f2") for _ in range(2))
-    times = []
-    for _ in range(8):
-        begin, end = cupy.cuda.Event(), cupy.cuda.Event()
-        begin.record()
-        a @ b
-        end.record()
-        end.synchronize()
-        times.append(cupy.cuda.get_elapsed_time(begin, end))
-    return 2 * size**3 / (np.median(times[3:]) / 1e3)
+def _described(plan):
+    if plan.cluster == 1:
+        return f"{plan.blocks} blocks"
+    return f"{plan.blocks // plan.cluster} clusters of {plan.cluster} blocks"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import ml_dtypes
 import numpy as np
 
-from tfae.kernels.gpu.plan import OPTIMIZERS, Settings, plan_launch
+from tfae.kernels.gpu.plan import OPTIMIZERS, SIZES, Settings, plan_launch
 from tfae.nn.spec import ACTIVATIONS, LOSSES
 
 HALVES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
@@ -89,13 +89,29 @@ class Problem:
         """The launch on a `Device`."""
         return plan_launch(self.features, self.hidden, self.batch, device)
 
+    def definitions(self, plan):
+        """What the kernel of the plan is compiled with."""
+        return plan.definitions(self.half, self.rows.dtype.name, self._work())
+
+    def _work(self):
+        return {
+            "features": self.features,
+            "hidden": self.hidden,
+            "batch": self.batch,
+            "activation": ACTIVATIONS.index(self.activation),
+            "output_activation": ACTIVATIONS.index(self.output_activation),
+            "loss": LOSSES.index(self.loss),
+            "optimizer": OPTIMIZERS.index(self.optimizer),
+            "slots": SLOTS[self.optimizer],
+        }
+
     def launch(self, plan, memory, run):
         """Run an epoch; return the mean loss, the tensors and what `reference` has third.
 
         Args:
             plan: The `Plan`.
             memory: It can `put` an array on the device, say its `address`, and `get` it.
-            run: Called with (name, settings).
+            run: Called with the `Settings`.
         """
         before = [[memory.put(tensor) for tensor in kind] for kind in self.tensors]
         # NaN, but for slots that there are not: what is not written, though it must be, shows.
@@ -131,21 +147,10 @@ class Problem:
             given["decays"] = memory.put(self.rates * np.float32(self.decay))
         settings = Settings(
             row_count=len(self.rows),
-            features=self.features,
-            hidden=self.hidden,
-            batch=self.batch,
-            activation=ACTIVATIONS.index(self.activation),
-            output_activation=ACTIVATIONS.index(self.output_activation),
-            loss=LOSSES.index(self.loss),
-            optimizer=OPTIMIZERS.index(self.optimizer),
-            slots=SLOTS[self.optimizer],
-            slice=plan.slice,
-            slices=plan.slices,
-            padded_hidden=plan.padded_hidden,
-            chunk=plan.chunk,
-            own=plan.own,
             constants=(ctypes.c_float * 3)(*CONSTANTS[self.optimizer]),
             clip_norm=self.clip_norm,
+            **self._work(),
+            **{name: getattr(plan, name) for name in SIZES},
             **plan.offsets,
         )
         for name, array in {**given, **scratch}.items():
@@ -154,7 +159,7 @@ class Problem:
             for number, (given_array, array) in enumerate(zip(given_arrays, arrays, strict=True)):
                 settings.given[kind][number] = memory.address(given_array)
                 settings.tensors[kind][number] = memory.address(array)
-        run(f"{plan.kernel}_{self.half}_{self.rows.dtype.name}", settings)
+        run(settings)
         loss = memory.get(scratch["losses"]).sum() / self.rows.size
         after = [[memory.get(tensor) for tensor in kind] for kind in tensors]
         return loss, after, tuple(memory.get(value).item() for value in scale.values())

@@ -29,7 +29,7 @@ from tfae.engines.engine import NotTaken
 from tfae.engines.gpu import GpuEngine
 from tfae.host.environment import visible_gpus
 from tfae.kernels.compiler import NoCompiler
-from tfae.kernels.gpu.build import ARCHITECTURES, SOURCES, build_kernels, nvcc_command
+from tfae.kernels.gpu.build import ARCHITECTURES, SOURCES, nvcc_command
 from tfae.kernels.gpu.library import load_op
 from tfae.kernels.gpu.plan import (
     LARGEST_BATCH,
@@ -165,15 +165,23 @@ def test_a_refusal_names_its_reason():
         plan_launch(784, 256, 256, Device(16, 8 << 10))
 
 
-def test_the_cubin_has_a_kernel_for_each_precision_and_kind_of_rows():
-    """Of the oldest devices: their instructions are those that all have."""
+@pytest.mark.parametrize("capability", ["8.0", "9.0"])
+def test_a_kernel_is_compiled_for_its_plan(capability, tmp_path):
+    """Of the oldest devices, whose instructions are those that all have, and the first with
+    clusters. Nothing spills, and it is small.
+    """
+    problem = Problem(784, 32, 256, sparse_bytes(1, 784))
+    plan = problem.plan(H200 if capability == "9.0" else WITHOUT_CLUSTERS)
     try:
-        code = build_kernels(min(ARCHITECTURES, key=float)).read_bytes()
+        command = nvcc_command(capability)
     except NoCompiler as error:
         pytest.skip(str(error))
-    for half in ("bfloat16", "float16"):
-        for kind in ("uint8", "float32"):
-            assert f"tfae_epoch_{half}_{kind}".encode() in code
+    source, cubin = str(SOURCES / "epoch.cu"), tmp_path / "epoch.cubin"
+    command = [*command, *problem.definitions(plan), "-Xptxas", "-v", source, "-o", str(cubin)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "0 bytes spill stores, 0 bytes spill loads" in done.stderr
+    assert cubin.stat().st_size < 100_000
 
 
 @pytest.mark.parametrize("capability", ARCHITECTURES)
@@ -182,14 +190,13 @@ def test_nvcc_knows_each_kind_of_device(capability):
         command = nvcc_command(capability)
     except NoCompiler as error:
         pytest.skip(str(error))
-    done = subprocess.run(
-        [*command, "--dryrun", str(SOURCES / "epoch.cu")], capture_output=True, text=True
-    )
+    command = [*command, "--dryrun", str(SOURCES / "epoch.cu")]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def test_the_arguments_are_laid_out_as_in_c():
-    assert ctypes.sizeof(Settings) == 45 * 8 + (25 + 4 + 1) * 4  # the last is padding
+    assert ctypes.sizeof(Settings) == 45 * 8 + (27 + 4 + 1) * 4  # the last is padding
 
 
 @pytest.mark.parametrize(
@@ -266,14 +273,9 @@ def test_the_op_is_built_and_finds_no_gpu():
             skipped_steps=0,
             params=[np.zeros(shape, "f") for shape in ((3, 2), (2,), (2, 3), (3,))],
             slots=[],
-            compute="bfloat16",
-            activation=0,
-            output_activation=6,
-            loss=0,
-            optimizer=3,
+            work=[3, 2, 2, 0, 6, 0, 3, 0],
             constants=[],
             clip_norm=0.0,
-            batch_size=2,
             cubin="",
             **plan_launch(3, 2, 2, H200).arguments(),
         )

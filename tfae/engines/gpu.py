@@ -6,7 +6,7 @@ from tfae.engines.engine import NotTaken
 from tfae.engines.fused import by_kind, by_parameter, described
 from tfae.engines.xla import XlaEngine
 from tfae.kernels.gpu.library import load
-from tfae.kernels.gpu.plan import OPTIMIZERS, NoPlan, plan_launch
+from tfae.kernels.gpu.plan import OPTIMIZERS, WORK, NoPlan, plan_launch
 from tfae.nn.precision import LossScale
 from tfae.nn.spec import ACTIVATIONS, LOSSES
 
@@ -74,8 +74,19 @@ class GpuEngine(XlaEngine):
         step = state.step + tf.range(steps, dtype=tf.int64)
         rates = self._schedule(step)
         name, constants, effective = described(self._optimizer, rates, step)
+        work = {
+            "features": network.stack.features,
+            "hidden": network.stack.widths[1],
+            "batch": self._batch_size,
+            "activation": ACTIVATIONS.index(network.stack.activations[0]),
+            "output_activation": ACTIVATIONS.index(network.stack.activations[1]),
+            "loss": LOSSES.index(self._loss),
+            "optimizer": OPTIMIZERS.index(name),
+            "slots": self._optimizer.slot_count,
+        }
+        compute = self.precision.compute_dtype.name
+        kernel = self._kernels.kernel(plan.definitions(compute, rows.dtype.name, work))
         scaled = rows.dtype != tf.uint8 and network.scaling.center is not None
-        hidden, output = (ACTIVATIONS.index(name) for name in network.stack.activations)
         done = self._kernels.ops.tfae_gpu_train_epoch(
             rows=rows,
             order=order,
@@ -88,15 +99,10 @@ class GpuEngine(XlaEngine):
             skipped_steps=state.loss_scale.skipped_steps,
             params=state.params,
             slots=by_kind(state.slots),
-            compute=self.precision.compute_dtype.name,
-            activation=hidden,
-            output_activation=output,
-            loss=LOSSES.index(self._loss),
-            optimizer=OPTIMIZERS.index(name),
+            work=[work[name] for name in WORK],
             constants=constants,
             clip_norm=self._clip_norm,
-            batch_size=self._batch_size,
-            cubin=str(self._kernels.cubin),
+            cubin=str(kernel),
             **plan.arguments(),
         )
         scale = LossScale(done.new_loss_scale, done.new_good_steps, done.new_skipped_steps)

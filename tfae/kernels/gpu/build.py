@@ -1,4 +1,4 @@
-"""Compile the GPU's kernels with nvcc, for one kind of device, once, into the cache."""
+"""Compile the GPU's kernel with nvcc, for a kind of device and a plan, once, into the cache."""
 
 import os
 import shutil
@@ -11,13 +11,14 @@ SOURCES = Path(__file__).parent / "src"
 ARCHITECTURES = {"8.0": "80", "8.9": "89", "9.0": "90a", "10.0": "100a"}
 
 
-def build_kernels(capability, say=lambda line: None, most_looks=0):
-    """The path of the kernels for a device; they are compiled first where they were not.
+def build_kernel(capability, definitions, say=lambda line: None, most_looks=0):
+    """The path of the kernel for a device and a plan; it is compiled first where it was not.
 
     That needs no GPU, and no TensorFlow.
 
     Args:
         capability: The device's compute capability: "9.0".
+        definitions: What `Plan.definitions` gives.
         say: Called with a line before something that takes long.
         most_looks: After how many looks in vain a block that waits stops the kernel; 0 for never.
 
@@ -25,9 +26,9 @@ def build_kernels(capability, say=lambda line: None, most_looks=0):
         KernelError: There is no nvcc, it failed, or it does not know the device; or the cache
             cannot be written.
     """
-    command = nvcc_command(capability, most_looks)
+    command = (*nvcc_command(capability, most_looks), *definitions)
     path = cached_path("gpu", ".cubin", SOURCES, command[:1], command[1:])
-    what = f"the GPU's kernels for compute capability {capability}"
+    what = f"the GPU's kernel for this model and compute capability {capability}"
     build_once(command, [SOURCES / "epoch.cu"], path, what, say)
     return path
 
@@ -46,11 +47,10 @@ def nvcc_command(capability, most_looks=0):
         )
     code = f"-gencode=arch=compute_{architecture},code=sm_{architecture}"
     # Quotients and roots may be off by two in the last place, which of an update or a loss is far
-    # less than the products' inputs were rounded by. The kernels are optimised side by side, on as
-    # many cores as there are.
+    # less than the products' inputs were rounded by.
     fast = "-ftz=true", "-prec-div=false", "-prec-sqrt=false"
     limit = (f"-DTFAE_MOST_LOOKS={most_looks}",) if most_looks else ()
-    return _nvcc(), "-cubin", "-std=c++17", "-O3", *fast, *limit, "-split-compile=0", code
+    return _nvcc(), "-cubin", "-std=c++17", "-O3", *fast, *limit, code
 
 
 def _nvcc():

@@ -1,8 +1,8 @@
 """The GPU's kernels, loaded: a TensorFlow op that launches them, and the device that it is for."""
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 import tensorflow as tf
@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfae.host.environment import visible_gpus
 from tfae.kernels.build import FLAGS, compiler_command
 from tfae.kernels.compiler import KernelError, build_once, cached_path
-from tfae.kernels.gpu.build import SOURCES, build_kernels
+from tfae.kernels.gpu.build import SOURCES, build_kernel, nvcc_command
 from tfae.kernels.gpu.plan import Device, largest_cluster
 
 # Of the CUDA driver's CUdevice_attribute.
@@ -21,21 +21,31 @@ _CAPABILITY = 75, 76  # major, minor
 
 @dataclass(frozen=True)
 class GpuKernels:
-    """The kernels, loaded.
+    """What a device's kernels are launched with; the kernel of a plan is compiled for it.
 
     Attributes:
         ops: The op `tfae_gpu_train_epoch`; `src/op.cc` has what it takes.
-        cubin: The path of the kernels.
         device: The `Device`.
+        capability: Its compute capability: "9.0".
+        say: Called with a line before a build.
     """
 
     ops: ModuleType
-    cubin: Path
     device: Device
+    capability: str
+    say: Callable
+
+    def kernel(self, definitions):
+        """The path of the kernel that `Plan.definitions` describes, compiled where it was not.
+
+        Raises:
+            KernelError: nvcc does not do.
+        """
+        return build_kernel(self.capability, definitions, self.say)
 
 
 def load(say=lambda line: None):
-    """The `GpuKernels` for TensorFlow's GPU:0, built first where they have not been.
+    """The `GpuKernels` for TensorFlow's GPU:0; the op is built first where it has not been.
 
     Args:
         say: Called with a line before a build.
@@ -45,10 +55,10 @@ def load(say=lambda line: None):
     """
     attribute = _device_attributes()
     major, minor = map(attribute, _CAPABILITY)
-    cubin = build_kernels(f"{major}.{minor}", say)
-    ops = load_op(say)
+    nvcc_command(f"{major}.{minor}")
     limits = map(attribute, (_MULTIPROCESSORS, _SHARED_BYTES_A_BLOCK))
-    return GpuKernels(ops, cubin, Device(*limits, largest_cluster(major)))
+    device = Device(*limits, largest_cluster(major))
+    return GpuKernels(load_op(say), device, f"{major}.{minor}", say)
 
 
 def load_op(say=lambda line: None):

@@ -21,8 +21,12 @@ _SHARE_SLOPES = 64 * 16  # bytes: of a share that is summed at once, as src/epoc
 _DEPTH_PARTS = 4  # of a product's depth, as src/cluster_epoch.h has it
 _CLUSTERS = 8  # as fast as more: each takes a gradient's parts from all others
 
-# What a plan says of a launch, in the order of `Settings`.
-SIZES = ("slice", "slices", "padded_hidden", "chunk", "own")
+# What is trained, and what a plan says of it, in the order of `Settings`.
+WORK = (
+    *("features", "hidden", "batch"),
+    *("activation", "output_activation", "loss", "optimizer", "slots"),
+)
+SIZES = ("blocks", "cluster", "slice", "slices", "padded_hidden", "chunk", "own")
 OFFSETS = (
     *("at_raw", "at_inputs", "at_encoder", "at_decoder", "at_exchanged", "at_slopes", "at_sums"),
     *("at_share", "at_own", "at_output_bias", "at_places"),
@@ -71,8 +75,8 @@ class Settings(ctypes.Structure):
         *[
             (name, ctypes.c_int32)
             for name in (
-                *("row_count", "features", "hidden", "batch"),
-                *("activation", "output_activation", "loss", "optimizer", "slots"),
+                "row_count",
+                *WORK,
                 *SIZES,
                 *OFFSETS,
             )
@@ -131,17 +135,30 @@ class Plan:
     offsets: dict
     scratch: dict
 
-    @property
-    def kernel(self):
-        """What the names of its kernels in the cubin begin with."""
-        return "tfae_epoch" if self.cluster == 1 else "tfae_cluster_epoch"
+    def definitions(self, compute, rows, work):
+        """What its kernel is compiled with: flags of the compiler.
+
+        Args:
+            compute: Of the products: "bfloat16" or "float16".
+            rows: The dtype of rows by name: "uint8" or "float32".
+            work: The numbers that `WORK` names, by name.
+        """
+        numbers = {
+            **{name: work[name] for name in WORK},
+            **{name: getattr(self, name) for name in SIZES},
+            **{name: self.offsets.get(name, 0) for name in OFFSETS},
+        }
+        half = {"bfloat16": "BFloat16", "float16": "Float16"}[compute]
+        return (
+            f"-DTFAE_HALF={half}",
+            f"-DTFAE_ROWS={'uint8_t' if rows == 'uint8' else 'float'}",
+            *(f"-DTFAE_{name.upper()}={number}" for name, number in numbers.items()),
+            *(("-DTFAE_CLUSTERS",) if self.cluster > 1 else ()),
+        )
 
     def arguments(self):
         """What the op `tfae_gpu_train_epoch` is told of it."""
         return {
-            "kernel": self.kernel,
-            "blocks": self.blocks,
-            "cluster": self.cluster,
             "sizes": [getattr(self, name) for name in SIZES],
             "shared_bytes": self.shared_bytes,
             "offsets": [self.offsets.get(name, 0) for name in OFFSETS],

@@ -24,7 +24,7 @@ using tensorflow::errors::NotFound;
 
 // What is launched, and on how many blocks; a tfae.kernels.gpu.plan.Plan says.
 struct Launch {
-  std::string cubin, kernel;  // its path, and the name of a kernel in it
+  std::string cubin;  // its path
   int blocks = 0, cluster = 0, shared_bytes = 0;
 };
 
@@ -100,7 +100,7 @@ class Driver {
       TF_RETURN_IF_ERROR(Check(load_(&module, code.data()), "cuModuleLoadData"));
     }
     TF_RETURN_IF_ERROR(
-        Check(function_(kernel, module, launch.kernel.c_str()), "cuModuleGetFunction"));
+        Check(function_(kernel, module, "tfae_epoch"), "cuModuleGetFunction"));
     constexpr int kMaxDynamicSharedBytes = 8;
     return Check(set_(*kernel, kMaxDynamicSharedBytes, launch.shared_bytes), "cuFuncSetAttribute");
   }

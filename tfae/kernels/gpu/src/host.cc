@@ -30,36 +30,35 @@ void RunBlocks(int blocks, int shared_bytes, F run) {
 }
 
 template <typename Half, typename T>
-void Run(const tfae::gpu::Settings& settings, int blocks, int shared_bytes) {
-  RunBlocks(blocks, shared_bytes, [&](const tfae::gpu::Block& block, unsigned char* const*) {
-    tfae::gpu::Epoch<Half, T>(block, settings).Run();
-  });
+void Run(const tfae::gpu::Settings& settings, int shared_bytes) {
+  RunBlocks(settings.blocks, shared_bytes,
+            [&](const tfae::gpu::Block& block, unsigned char* const*) {
+              tfae::gpu::Epoch<Half, T>(block, settings).Run();
+            });
 }
 
 template <typename Half, typename T>
-void RunClusters(const tfae::gpu::Settings& settings, int blocks, int cluster, int shared_bytes) {
+void RunClusters(const tfae::gpu::Settings& settings, int shared_bytes) {
+  const int size = settings.cluster, count = settings.blocks / size;
   std::vector<std::unique_ptr<tfae::gpu::Barrier>> barriers;
-  for (int index = 0; index < blocks / cluster; ++index) {
-    barriers.push_back(std::make_unique<tfae::gpu::Barrier>(cluster));
+  for (int index = 0; index < count; ++index) {
+    barriers.push_back(std::make_unique<tfae::gpu::Barrier>(size));
   }
-  RunBlocks(blocks, shared_bytes, [&](const tfae::gpu::Block& block, unsigned char* const* shared) {
-    const int index = block.index / cluster;
-    const tfae::gpu::Cluster own{index,   blocks / cluster,          block.index % cluster,
-                                 cluster, shared + index * cluster, barriers[index].get()};
-    tfae::gpu::ClusterEpoch<Half, T>(block, own, settings).Run();
-  });
+  RunBlocks(settings.blocks, shared_bytes,
+            [&](const tfae::gpu::Block& block, unsigned char* const* shared) {
+              const int index = block.index / size;
+              const tfae::gpu::Cluster cluster{
+                  index, count, block.index % size, size, shared + index * size,
+                  barriers[index].get()};
+              tfae::gpu::ClusterEpoch<Half, T>(block, cluster, settings).Run();
+            });
 }
 
 }  // namespace
 
-#define TFAE_EPOCH(name, half, row)                                                      \
-  extern "C" void tfae_epoch_##name(const tfae::gpu::Settings* settings, int blocks,     \
-                                    int shared_bytes) {                                  \
-    Run<half, row>(*settings, blocks, shared_bytes);                                     \
-  }                                                                                      \
-  extern "C" void tfae_cluster_epoch_##name(const tfae::gpu::Settings* settings, int blocks, \
-                                            int cluster, int shared_bytes) {             \
-    RunClusters<half, row>(*settings, blocks, cluster, shared_bytes);                    \
+#define TFAE_EPOCH(name, half, row)                                                          \
+  extern "C" void tfae_epoch_##name(const tfae::gpu::Settings* settings, int shared_bytes) { \
+    (settings->cluster > 1 ? RunClusters<half, row> : Run<half, row>)(*settings, shared_bytes); \
   }
 
 TFAE_EPOCH(bfloat16_uint8, tfae::gpu::BFloat16, uint8_t)

@@ -31,21 +31,13 @@ REGISTER_OP("TfaeGpuTrainEpoch")
     .Attr("T: {uint8, float}")
     .Attr("P: int >= 4 = 4")
     .Attr("S: int >= 0")
-    .Attr("compute: {'bfloat16', 'float16'}")  // what the products round their inputs to
-    .Attr("activation: int")
-    .Attr("output_activation: int")
-    .Attr("loss: int")
-    .Attr("optimizer: int")
+    .Attr("work: list(int)")  // from features on, in the order of Settings
     .Attr("constants: list(float)")
     .Attr("clip_norm: float")
-    .Attr("batch_size: int >= 1")
-    .Attr("cubin: string")  // its path
-    .Attr("kernel: string")  // what its name begins with
-    .Attr("blocks: int >= 1")
-    .Attr("cluster: int >= 1")  // blocks
-    .Attr("sizes: list(int)")   // from slice on, in the order of Settings
+    .Attr("cubin: string")  // its path; it is compiled for work, sizes and offsets
+    .Attr("sizes: list(int) >= 1")  // from blocks on
     .Attr("shared_bytes: int >= 1")
-    .Attr("offsets: list(int)")  // in shared memory, in the order of Settings
+    .Attr("offsets: list(int)")  // in shared memory
     .Attr("handed: list(int)")   // floats of scratch that begins as 0, in the order of kHanded
     .Attr("kept: list(int)")     // of other scratch, in the order of kKept
     .Input("rows: T")
@@ -75,9 +67,9 @@ REGISTER_OP("TfaeGpuTrainEpoch")
         TF_RETURN_IF_ERROR(context->input(from, &shapes));
         TF_RETURN_IF_ERROR(context->set_output(to, shapes));
       }
-      int blocks;
-      TF_RETURN_IF_ERROR(context->GetAttr("blocks", &blocks));
-      return context->set_output("losses", {context->Vector(blocks)});
+      std::vector<int> sizes;
+      TF_RETURN_IF_ERROR(context->GetAttr("sizes", &sizes));
+      return context->set_output("losses", {context->Vector(sizes[0])});
     });
 
 // Scratch through which blocks hand each other numbers, and other scratch.
@@ -91,35 +83,33 @@ class GpuTrainEpoch : public OpKernel {
  public:
   explicit GpuTrainEpoch(OpKernelConstruction* context) : OpKernel(context) {
     std::vector<float> constants;
-    std::vector<int> sizes, offsets;
+    std::vector<int> work, sizes, offsets;
     const auto get = [&](const char* name, auto* value) {
       if (context->status().ok()) context->SetStatus(context->GetAttr(name, value));
     };
-    get("activation", &settings_.activation);
-    get("output_activation", &settings_.output_activation);
-    get("loss", &settings_.loss);
-    get("optimizer", &settings_.optimizer);
+    get("work", &work);
     get("constants", &constants);
     get("clip_norm", &settings_.clip_norm);
-    get("batch_size", &settings_.batch);
     get("sizes", &sizes);
     get("offsets", &offsets);
-    get("compute", &compute_);
     get("cubin", &launch_.cubin);
-    get("kernel", &launch_.kernel);
-    get("blocks", &launch_.blocks);
-    get("cluster", &launch_.cluster);
     get("shared_bytes", &launch_.shared_bytes);
     get("handed", &handed_);
     get("kept", &kept_);
     if (!context->status().ok()) return;
-    launch_.kernel += "_" + compute_ + (std::is_same_v<T, float> ? "_float32" : "_uint8");
     OP_REQUIRES(context,
-                sizes.size() == &settings_.own + 1 - &settings_.slice &&
+                work.size() == &settings_.blocks - &settings_.features &&
+                    sizes.size() == &settings_.at_raw - &settings_.blocks &&
                     offsets.size() == &settings_.at_places + 1 - &settings_.at_raw &&
                     handed_.size() == std::size(kHanded) && kept_.size() == std::size(kKept) &&
                     constants.size() <= std::size(settings_.constants),
                 InvalidArgument("the plan or the constants are of another version's"));
+    std::copy(constants.begin(), constants.end(), settings_.constants);
+    std::copy(work.begin(), work.end(), &settings_.features);
+    std::copy(sizes.begin(), sizes.end(), &settings_.blocks);
+    std::copy(offsets.begin(), offsets.end(), &settings_.at_raw);
+    launch_.blocks = settings_.blocks;
+    launch_.cluster = settings_.cluster;
     const auto is_one = [](int number, auto last) {
       return 0 <= number && number <= static_cast<int>(last);
     };
@@ -127,11 +117,8 @@ class GpuTrainEpoch : public OpKernel {
                 is_one(settings_.activation, Activation::kLinear) &&
                     is_one(settings_.output_activation, Activation::kLinear) &&
                     is_one(settings_.loss, Loss::kHuber) &&
-                    is_one(settings_.optimizer, Optimizer::kSgd),
-                InvalidArgument("an unknown activation, loss or optimizer"));
-    std::copy(constants.begin(), constants.end(), settings_.constants);
-    std::copy(sizes.begin(), sizes.end(), &settings_.slice);
-    std::copy(offsets.begin(), offsets.end(), &settings_.at_raw);
+                    is_one(settings_.optimizer, Optimizer::kSgd) && settings_.batch > 0,
+                InvalidArgument("an unknown activation, loss or optimizer, or no batch"));
     OP_REQUIRES_OK(context, Driver::Get().Load());
   }
 
@@ -158,9 +145,6 @@ class GpuTrainEpoch : public OpKernel {
     settings.rates = rates.flat<float>().data();
     settings.decays = decays.NumElements() ? decays.flat<float>().data() : nullptr;
     settings.row_count = order.NumElements();
-    settings.features = rows.dim_size(1);
-    settings.hidden = params[0].dim_size(1);
-    settings.slots = slots.size() / kTensors;
 
     void* stream = context->op_device_context()->stream()->platform_specific_handle().stream;
     Driver& driver = Driver::Get();
@@ -235,6 +219,9 @@ class GpuTrainEpoch : public OpKernel {
       return InvalidArgument("rows and kernels must be matrices, and order a vector");
     }
     const int64_t features = rows.dim_size(1), hidden = params[0].dim_size(1);
+    if (features != settings_.features || hidden != settings_.hidden) {
+      return InvalidArgument("the plan is one of other sizes");
+    }
     const int64_t steps = (order.NumElements() + settings_.batch - 1) / settings_.batch;
     const tensorflow::TensorShape shapes[] = {
         {features, hidden}, {hidden}, {hidden, features}, {features}};
@@ -260,7 +247,7 @@ class GpuTrainEpoch : public OpKernel {
     if (rates.NumElements() != steps || (decays.NumElements() && decays.NumElements() != steps)) {
       return InvalidArgument("rates and decays must have a number a step, ", steps);
     }
-    const int64_t sharing = launch_.cluster == 1 ? launch_.blocks : launch_.cluster;
+    const int64_t sharing = settings_.cluster == 1 ? settings_.blocks : settings_.cluster;
     if (sharing * settings_.slices * settings_.slice < features ||
         hidden > settings_.padded_hidden || features * hidden > INT32_MAX) {
       return InvalidArgument("the plan is one of other sizes");
@@ -269,7 +256,6 @@ class GpuTrainEpoch : public OpKernel {
   }
 
   Settings settings_ = {};
-  std::string compute_;
   Launch launch_;
   std::vector<int64_t> handed_, kept_;  // floats
 };
