@@ -146,6 +146,8 @@ def _load(config, quiet, say):
         f"  {rows:,} + {len(source.validation):,} rows of {features:,}; validation: "
         f"{source.validation_from}"
     )
+    for note in source.notes:  # also with --quiet: they are about what is trained on
+        print(f"warning: {note}", file=sys.stderr)
     stack = Stack.mirrored(features, config.layers, config.activation, config.output_activation)
     return (
         source,

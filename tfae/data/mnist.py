@@ -45,7 +45,7 @@ def load(data_dir=None, required=True, quiet=False):
     keras_home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     cache = keras_home / "datasets" / "mnist.npz"
     if cache.is_file():
-        return tables.read(cache), f"Keras' cache {cache}", missing
+        return tables.read(cache).arrays, f"Keras' cache {cache}", missing
     missing.append("no Keras cache")
     if copy := tfds.prepared(tfds.home(), "mnist"):
         return tfds.read(copy), f"TFDS copy in {copy}", missing
@@ -72,7 +72,7 @@ def _in_folder(folder, option):
             "image files there"
         )
     if (folder / "mnist.npz").is_file():
-        return tables.read(folder / "mnist.npz"), str(folder / "mnist.npz")
+        return tables.read(folder / "mnist.npz").arrays, str(folder / "mnist.npz")
     if copy := tfds.prepared(folder, "mnist"):
         return tfds.read(copy), f"TFDS copy in {copy}"
     return None

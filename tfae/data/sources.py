@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfae.data import idx, mnist, tables, tfds
+from tfae.data import checks, idx, mnist, tables, tfds
+from tfae.data.parts import Parts
 from tfae.errors import DataError
 from tfae.nn.randomness import generator
 
@@ -65,6 +66,7 @@ class Source:
         validation_from: Which rows validate, in one phrase.
         validation_index: [M] int64, which rows of the file those are, from 0; None where the data
             set has a part for them.
+        notes: What was guessed or left out, and what float32 loses, one line each.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Source:
     image_shape: tuple[int, ...] | None
     validation_from: str
     validation_index: np.ndarray | None
+    notes: tuple[str, ...] = ()
 
     def sha256(self):
         """Of the training and validation rows, their shapes and dtypes; 64 hexadecimal digits."""
@@ -129,14 +132,14 @@ def load(
 
 
 def _find(dataset, data_dir, quiet):
-    """The arrays by part, as stored, and the first four fields of Source."""
+    """The `Parts`, and the first four fields of Source."""
     reason = ""
     if dataset in ("auto", "mnist"):
         parts, origin, missing = mnist.load(data_dir, required=dataset == "mnist", quiet=quiet)
         if parts:
             if data_dir or os.environ.get("TFAE_DATA_DIR"):
                 reason = ", ".join(missing)
-            return parts, ("mnist", "MNIST", origin, reason)
+            return Parts(parts), ("mnist", "MNIST", origin, reason)
         reason = f"no MNIST was found: {', '.join(missing[:-1])}, and {missing[-1]}"
     if dataset in ("auto", "glyphs"):
         from tfae.data import glyphs  # loads matplotlib
@@ -145,13 +148,13 @@ def _find(dataset, data_dir, quiet):
         parts = {"train": digits.train_images, "test": digits.test_images}
         origin = "drawn from matplotlib's fonts, seed 0"
         title = "built-in digits (no MNIST found)" if reason else "built-in digits (not MNIST)"
-        return parts, ("glyphs", title, origin, reason)
+        return Parts(parts), ("glyphs", title, origin, reason)
     if dataset.startswith("tfds:"):
         name = dataset.removeprefix("tfds:")
         if not re.fullmatch(r"[\w-]+(/[\w.-]+)*(:\d+\.\d+\.\d+)?", name):
             raise DataError(f"--dataset {dataset}: give it as tfds:NAME, tfds:NAME/CONFIG:1.2.3")
         parts, copy = tfds.load(name, data_dir, quiet)
-        return parts, (dataset, f"{name} (TFDS)", f"TFDS copy in {copy}", "")
+        return Parts(parts), (dataset, f"{name} (TFDS)", f"TFDS copy in {copy}", "")
     path = Path(dataset).expanduser()
     return _read(path), (path.resolve().stem, _printable(path.resolve().name), str(path), "")
 
@@ -162,7 +165,7 @@ def _printable(name):
 
 
 def _read(path):
-    """The arrays by part of a file or folder."""
+    """The `Parts` of a file or folder."""
     if not path.exists():
         raise DataError(
             f"--dataset {path}: there is no such file or folder; allowed are auto, mnist, glyphs, "
@@ -177,31 +180,44 @@ def _read(path):
             f"{path}: this folder holds no IDX images for training; they are called "
             "train-images-idx3-ubyte, and t10k-images-idx3-ubyte for validation (or .gz)"
         )
-    return {part: idx.read_images(file) for part, file in files.items()}
+    return Parts({part: idx.read_images(file) for part, file in files.items()})
 
 
 def _source(parts, described, validation_fraction, seed, block_rows):
-    origin = described[2]
-    for part, array in parts.items():
-        _check(array, origin if len(parts) == 1 else f"{origin}, {part} rows")
-    array = parts["train"]
-    if len(parts) == 2:
-        (part, own) = list(parts.items())[1]
+    origin, arrays = described[2], parts.arrays
+    array = arrays["train"]
+    notes = [*parts.notes]
+    for part, rows in arrays.items():
+        where = origin if len(arrays) == 1 else f"{origin}, {part} rows"
+        found = checks.check(rows, where, _chunks, parts.names)
+        if part == "train":
+            notes += found
+    if len(arrays) == 2:
+        (part, own) = list(arrays.items())[1]
         _check_alike(array, own, part, origin)
         train, validation, index = _flat(array), _flat(own), None
         validation_from = f"its own {part} part"
     else:
         if len(array) < 3:
             raise DataError(
-                f"{origin}: holds {_counted(len(array))}; at least 3 are needed, 2 to train on and "
-                "1 to validate with"
+                f"{origin}: holds {checks.counted(len(array))}; at least 3 are needed, 2 to train "
+                "on and 1 to validate with"
             )
         train, validation = _split(array, validation_fraction, seed)
         if not _stays_on_disk(array, block_rows):
             train = train[:]
         validation, index = validation[:], validation.index
         validation_from = f"{100 * validation_fraction:g} % of the rows, split by seed {seed}"
-    return Source(*described, train, validation, _image_shape(array), validation_from, index)
+    shape = _image_shape(array)
+    return Source(
+        *described,
+        train,
+        validation,
+        shape,
+        validation_from,
+        index,
+        (*(f"{origin}: {note}" for note in notes),),
+    )
 
 
 def _split(array, fraction, seed):
@@ -244,43 +260,6 @@ def _chunks(shape):
     return [slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
 
 
-def _counted(count):
-    return f"{count} row{'' if count == 1 else 's'}"
-
-
-def _check(array, where):
-    """Raises DataError unless the array holds at least one row of finite real numbers."""
-    if array.ndim < 2:
-        raise DataError(
-            f"{where}: has the shape {array.shape}, which looks like labels; rows of numbers "
-            "[N, columns] or images [N, height, width] are needed"
-        )
-    if array.dtype.kind not in "buif":
-        raise DataError(
-            f"{where}: holds {array.dtype}; save it as numbers: uint8, or what fits float32"
-        )
-    if not prod(array.shape):
-        raise DataError(f"{where}: has the shape {array.shape}, so it is empty; give rows of data")
-    if array.dtype.kind == "f":
-        _check_finite(array, where)
-
-
-def _check_finite(array, where):
-    count, first = 0, None
-    for part in _chunks((len(array), prod(array.shape[1:]))):
-        with np.errstate(over="ignore"):  # becomes infinity and is counted
-            chunk = array[part].reshape(part.stop - part.start, -1).astype(np.float32, copy=False)
-        bad = np.flatnonzero(~np.isfinite(chunk).all(axis=1))
-        count += len(bad)
-        if len(bad) and first is None:
-            first = part.start + bad[0]
-    if count:
-        raise DataError(
-            f"{where}: NaN, infinity or a value too large for float32 in {_counted(count)}, first "
-            f"in row {first} (counted from 0); drop or repair them"
-        )
-
-
 def _check_alike(train, own, part, origin):
     if train.shape[1:] != own.shape[1:]:
         raise DataError(
@@ -294,5 +273,5 @@ def _check_alike(train, own, part, origin):
         )
     if len(train) < 2:
         raise DataError(
-            f"{origin}: holds {_counted(len(train))} to train on; at least 2 are needed"
+            f"{origin}: holds {checks.counted(len(train))} to train on; at least 2 are needed"
         )

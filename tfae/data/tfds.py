@@ -133,7 +133,7 @@ def read(copy):
         copy: The Path of its folder, NAME[/CONFIG]/VERSION.
 
     Returns:
-        A dict with the array "train" and, where the data set has one, "test" or "validation":
+        A dict with the array "train" and, where the data set has one, "validation" or else "test":
         [N, height, width, channels] of an image feature, or [N, ...] of a numeric feature, or
         [N, D] of D scalar features in the order of their names; labels are left out.
 
@@ -151,7 +151,7 @@ def read(copy):
                 f"{copy}: has no rows in a split named train (its splits: "
                 f"{', '.join(sizes) or 'none'}); give another data set"
             )
-        parts = ["train", *[part for part in ("test", "validation") if sizes.get(part)][:1]]
+        parts = ["train", *[part for part in ("validation", "test") if sizes.get(part)][:1]]
         return {part: _rows(builder, part, names, sizes[part]) for part in parts}
     except (DataError, MemoryError):
         raise

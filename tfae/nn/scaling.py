@@ -46,27 +46,16 @@ class Scaling:
         """
         if kind == "none":
             return cls()
-        count, total, squares = 0, 0.0, 0.0
-        low, high = np.inf, -np.inf
-        shift = None
-        for chunk in chunks:
-            chunk = chunk.astype(np.float64)
-            if shift is None:
-                shift = chunk[0]  # taken off first: columns far from zero keep their digits
-            low = np.minimum(low, chunk.min(axis=0))
-            high = np.maximum(high, chunk.max(axis=0))
-            count += len(chunk)
-            total = total + (chunk - shift).sum(axis=0)
-            squares = squares + np.square(chunk - shift).sum(axis=0)
         if kind == "minmax":
+            low, high = _limits(chunks)
             center, width = low, high - low
         else:
-            mean = total / count
-            center, width = shift + mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-        # A constant column has nothing to scale; rounding must not make it look like a signal.
-        constant = width <= np.maximum(1e-7 * np.maximum(np.abs(low), np.abs(high)), 1e-30)
-        width = np.where(constant, 1.0, width)
-        return cls(kind, center.astype(np.float32), width.astype(np.float32))
+            center, width = _moments(chunks)
+        # A column of one value has nothing to scale, nor has one whose values differ by less than
+        # processors count with, which take such differences for zero.
+        width = np.where(width < np.finfo(np.float32).tiny, 1.0, width)
+        with np.errstate(over="ignore"):  # fit_scaling refuses what is too wide
+            return cls(kind, center.astype(np.float32), width.astype(np.float32))
 
 
 def fit_scaling(scale, rows, validation, stack, loss):
@@ -81,7 +70,8 @@ def fit_scaling(scale, rows, validation, stack, loss):
         loss: The loss's name.
 
     Raises:
-        ConfigError: The scaled rows could not be rebuilt by this output activation and loss.
+        ConfigError: The scaled rows could not be rebuilt by this output activation and loss, or
+            float32 cannot scale them.
     """
     bounds = OUTPUT_RANGE[stack.activations[-1]]
     if loss == "binary_crossentropy":
@@ -93,8 +83,16 @@ def fit_scaling(scale, rows, validation, stack, loss):
                 "by 1/255: leave --scale out, or save the rows as float32"
             )
         return Scaling()
+    if scale == "standard" and bounds != (None, None):
+        raise ConfigError(
+            f"--scale standard gives values below 0 and above 1, which a {stack.activations[-1]} "
+            f"output with {loss} cannot give: use --scale minmax, or --output-activation linear "
+            "--loss mse"
+        )
+    limits = _limits(chunks_of(rows))
     if scale in ("auto", "none"):
-        low, high = _limits(rows, validation)
+        of_all = np.array([limits, _limits(chunks_of(validation))])
+        low, high = of_all[:, 0].min(), of_all[:, 1].max()
         if scale == "auto" and low >= 0.0 and high <= 1.0:
             scale = "none"
         elif scale == "auto":
@@ -105,13 +103,31 @@ def fit_scaling(scale, rows, validation, stack, loss):
                 f"output with {loss} cannot give: use --scale minmax, or --output-activation "
                 "linear --loss mse"
             )
-    if scale == "standard" and bounds != (None, None):
+    # Of the limits alone minmax is known; the deviations need the rows once more.
+    chunks = [np.float32(limits)] if scale == "minmax" else chunks_of(rows)
+    scaling = Scaling.fit(scale, chunks)
+    _check_scaled(scaling, limits, bounds)
+    return scaling
+
+
+def _check_scaled(scaling, limits, bounds):
+    """Refuses a column that the scaling does not bring to where the output can follow.
+
+    A scaled column is never out of order, so that its lowest and highest value tell of the others.
+    """
+    with np.errstate(all="ignore"):
+        low, high = scaling.apply(np.float32(limits))
+        slack = 4 * np.finfo(np.float32).eps
+        bad = ~(np.isfinite(low) & np.isfinite(high))
+        if scaling.kind == "minmax":
+            bad |= (low < -slack) | (high > 1 + slack)
+    if bad.any():
+        column = int(np.argmax(bad))
         raise ConfigError(
-            f"--scale standard gives values below 0 and above 1, which a {stack.activations[-1]} "
-            f"output with {loss} cannot give: use --scale minmax, or --output-activation linear "
-            "--loss mse"
+            f"--scale {scaling.kind} cannot bring column {column} (counted from 0), which lies "
+            f"between {limits[0][column]:g} and {limits[1][column]:g}, to where float32 and the "
+            "output hold it: divide it by a constant, or drop it"
         )
-    return Scaling.fit(scale, chunks_of(rows))
 
 
 def chunks_of(rows):
@@ -120,9 +136,26 @@ def chunks_of(rows):
         yield rows[start : start + CHUNK_ROWS]
 
 
-def _limits(*parts):
-    extremes = [(chunk.min(), chunk.max()) for rows in parts for chunk in chunks_of(rows)]
-    return min(low for low, _ in extremes), max(high for _, high in extremes)
+def _limits(chunks):
+    """The lowest and the highest value of each column, [2, D] float64."""
+    low, high = np.inf, -np.inf
+    for chunk in chunks:
+        low, high = np.minimum(low, chunk.min(axis=0)), np.maximum(high, chunk.max(axis=0))
+    return np.array([low, high], np.float64)
+
+
+def _moments(chunks):
+    """The mean and the deviation of each column, [D] float64; 0 exactly of one value."""
+    count, total, squares, shift = 0, 0.0, 0.0, None
+    for chunk in chunks:
+        chunk = chunk.astype(np.float64)
+        if shift is None:
+            shift = chunk[0]  # taken off first: columns far from zero keep their digits
+        count += len(chunk)
+        total = total + (chunk - shift).sum(axis=0)
+        squares = squares + np.square(chunk - shift).sum(axis=0)
+    mean = total / count
+    return shift + mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))
 
 
 def _within(limits, bounds):

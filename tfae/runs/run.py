@@ -68,7 +68,7 @@ class Run:
             "parameters": stack.parameter_count,
             "scaling": "bytes / 255" if source.train.dtype == "uint8" else scaling.kind,
             "environment": environment,
-            "warnings": [],
+            "warnings": [*source.notes],
         }
 
     def train(self, workdir, *, resume=False, overwrite=False, quiet=False):
@@ -199,7 +199,8 @@ class Run:
                 "epochs: start again with --overwrite"
             )
         workdir.write_config(self.config)
-        self.facts["warnings"] = earlier.get("warnings", [])
+        notes = self.facts["warnings"]  # which the first part of the run had as well
+        self.facts["warnings"] = list(dict.fromkeys([*earlier.get("warnings", []), *notes]))
         if earlier and not first:
             self._warn("the run had no checkpoint yet, and begins again")
         before, now = (
