@@ -16,6 +16,7 @@ from tfae.errors import DataError
 WHOLE = re.compile(r"[+-]?\d+")
 MISSING = {"na", "n/a", "n.a.", "nan", "null", "none", "nil", "missing", "#n/a", "#na"}
 TRUTHS = {"true", "True", "TRUE", "false", "False", "FALSE"}  # as pyarrow takes them
+FLOAT64_DIGITS = 15
 SHOWN_CELLS = 4
 RARE = 0.02  # a share of the rows below: what more of them do as well, says nothing
 ENOUGH_SIGNS = 2
@@ -27,7 +28,8 @@ class Layout(NamedTuple):
     Attributes:
         names: Of its columns, "" where it gives none.
         named: Whether the first line is names.
-        kinds: Of its columns: "number", "truth" or "empty", which is to be left out.
+        kinds: Of its columns: "number", "long" (whole numbers that float64 would round), "truth"
+            or "empty", which is to be left out.
         notes: What was guessed, one line each.
     """
 
@@ -58,8 +60,6 @@ def layout(records, path):
             if i and not named and set(kinds[i:]) == {"empty"}:
                 continue  # after the last comma
             kinds[i] = "number"  # and so is refused by its name
-    if set(kinds) == {"empty"}:
-        raise DataError(f"{path}: its columns are empty; give a file with a row of numbers a line")
     notes += [
         f"left out {called(named and names[i], i)}, which is empty"
         for i, kind in enumerate(kinds)
@@ -99,7 +99,12 @@ def _kind(cells):
     filled = {cell for cell in cells if cell}
     if cells and not filled:
         return "empty"
-    return "truth" if filled & TRUTHS and filled <= TRUTHS | {"0", "1"} else "number"
+    if filled & TRUTHS and filled <= TRUTHS | {"0", "1"}:
+        return "truth"
+    long = any(len(cell) > FLOAT64_DIGITS for cell in filled)
+    if long and all(WHOLE.fullmatch(cell) and abs(int(cell)) < 2**63 for cell in filled):
+        return "long"
+    return "number"
 
 
 def _judge(first, below):
@@ -192,11 +197,12 @@ def _ordered(rows):
 
 
 def _outside(one, rows):
-    """Whether most numbers lie farther outside their column than it is wide."""
+    """1 where most numbers lie farther outside their column than it is wide, 2 where all do."""
     if len(rows) < 3:
-        return False
+        return 0
     low, high = rows.min(axis=0), rows.max(axis=0)
-    return 2 * np.count_nonzero(np.maximum(low - one, one - high) > high - low) > len(one)
+    share = np.mean(np.maximum(low - one, one - high) > high - low)
+    return 2 if share == 1 and len(rows) >= 5 else int(share > 0.5)
 
 
 def _refuse_title(first, width, below, path):

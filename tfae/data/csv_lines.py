@@ -52,7 +52,8 @@ def sample(path):
             head += stream.read(limit - len(head))
         whole = not stream.read(1)
     if head.startswith(UTF16_MARKS) or b"\0" in head[:64]:
-        raise DataError(f"{path}: is UTF-16 text, or none at all; save it as CSV in UTF-8")
+        kind = "UTF-16 text" if head.startswith(UTF16_MARKS) else "UTF-16 text, or no text at all"
+        raise DataError(f"{path}: is {kind}; save it as CSV in UTF-8")
     start = len(UTF8_MARK) if head.startswith(UTF8_MARK) else 0
     if not whole:
         head = head[: max(head.rfind(b"\n"), head.rfind(b"\r")) + 1] or head

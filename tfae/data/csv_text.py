@@ -31,7 +31,12 @@ def read_csv(path):
     if made.named:
         start = records[0].end
     # float64, so that what float32 loses can be seen.
-    types = {"number": pa.float64(), "truth": pa.bool_(), "empty": pa.null()}
+    types = {
+        "number": pa.float64(),
+        "long": pa.int64(),
+        "truth": pa.bool_(),
+        "empty": pa.null(),
+    }
     keys = [str(i) for i in range(len(made.names))]  # names may be there twice
     # One thread: only so does an error say in which line it is.
     how = ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=keys)
@@ -82,8 +87,9 @@ def _explained(problem, path, start, made):
             what = f"holds numbers with decimal commas {place}; save them with points"
         elif made.kinds[column] == "empty":
             what = f"is empty in the first lines, but not later {place}; fill it or drop it"
-        elif made.kinds[column] == "truth":
-            what = f"holds true and false, but not only {place}; drop it or repair that line"
+        elif made.kinds[column] in ("truth", "long"):
+            begun = {"truth": "true and false", "long": "whole numbers of many digits"}
+            what = f"holds {begun[made.kinds[column]]}, but not only {place}; drop or repair it"
         elif not made.named and row == 1:
             what = f"holds text {place}; {NO_TEXT}, or put a line of names above it"
         else:

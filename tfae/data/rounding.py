@@ -34,18 +34,18 @@ class Rounding:
             return
         limits = [np.atleast_1d(block.min(axis=0)), np.atleast_1d(block.max(axis=0))]
         low, high = (limit.astype(np.float64) for limit in limits)
-        steps = _steps(low, high)
         wide = block.dtype != np.float32
-        suspect = (low < high) & (steps < (WIDE_STEPS if wide else FLOAT32_STEPS))
+        suspect = _steps(low, high) < (WIDE_STEPS if wide else FLOAT32_STEPS)
         if wide:
-            suspect |= (low < high) & (np.maximum(-low, high) > WHOLE_LIMIT)
-        for i in np.flatnonzero(suspect & np.isfinite(high - low)):
+            suspect |= np.maximum(-low, high) > WHOLE_LIMIT
+        suspect &= (limits[0] < limits[1]) & np.isfinite(low) & np.isfinite(high)
+        for i in np.flatnonzero(suspect):
             column = first + int(i)
             before = self._limits.get(column, (low[i], high[i]))
             self._limits[column] = min(before[0], low[i]), max(before[1], high[i])
             if column not in self._found:
                 values = block[:COUNTED_ROWS] if block.ndim == 1 else block[:COUNTED_ROWS, i]
-                self._count(column, values, limits[0][i], limits[1][i])
+                self._count(column, values, limits[0][i].item(), limits[1][i].item())
 
     def _count(self, column, values, low, high):
         with np.errstate(over="ignore"):  # becomes infinity, which is refused
