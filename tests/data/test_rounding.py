@@ -88,6 +88,13 @@ def test_a_column_that_grows_beyond_the_limit_in_a_later_block(tmp_path, monkeyp
     assert "column 0 holds whole numbers" in sources.load(str(tmp_path / "t.npy")).notes[0]
 
 
+def test_fractions_that_are_close_only_within_a_block_are_not_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "CHUNK_VALUES", 8)
+    rows = np.sort(RNG.random((40_000, 1)), axis=0) + 1
+    np.save(tmp_path / "t.npy", rows)
+    assert sources.load(str(tmp_path / "t.npy")).notes == ()
+
+
 def test_images_are_looked_at_too(tmp_path):
     np.save(tmp_path / "t.npy", (np.arange(400).reshape(100, 2, 2) + 2**31).astype(np.uint32))
     assert "column 3" not in sources.load(str(tmp_path / "t.npy")).notes[0]

@@ -5,6 +5,7 @@ make it a row; where it has only numbers, or both, it is compared with the lines
 """
 
 import re
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -55,16 +56,12 @@ def layout(records, path):
         _refuse_units(*below[:2], path)
     columns = _columns(below, len(names))
     kinds = [_kind(column) for column in columns]
-    for i in reversed(range(len(names))):
-        if kinds[i] == "empty" and (not named or names[i]):
-            if i and not named and set(kinds[i:]) == {"empty"}:
-                continue  # after the last comma
-            kinds[i] = "number"  # and so is refused by its name
-    notes += [
-        f"left out {called(named and names[i], i)}, which is empty"
-        for i, kind in enumerate(kinds)
-        if kind == "empty"
-    ]
+    empty = [i for i, kind in enumerate(kinds) if kind == "empty"]
+    after = takewhile(empty.__contains__, reversed(range(1, len(kinds))))  # behind the last cell
+    left = [i for i in empty if not names[i]] if named else sorted(after)
+    for i in {*empty} - {*left}:
+        kinds[i] = "number"  # and so is refused by its name
+    notes += [f"left out {called('', i)}, which is empty" for i in left]
     return Layout(names, named, kinds, notes)
 
 

@@ -25,7 +25,7 @@ class Rounding:
     """
 
     def __init__(self):
-        self._limits = {}  # column -> lowest and highest value
+        self._limits = {}  # first column of a block -> [d] lowest and [d] highest values so far
         self._found = {}  # column -> the message's end, whether that holds whatever the range is
 
     def look(self, block, first=0):
@@ -39,10 +39,10 @@ class Rounding:
         if wide:
             suspect |= np.maximum(-low, high) > WHOLE_LIMIT
         suspect &= (limits[0] < limits[1]) & np.isfinite(low) & np.isfinite(high)
+        before = self._limits.get(first, (low, high))
+        self._limits[first] = np.minimum(before[0], low), np.maximum(before[1], high)
         for i in np.flatnonzero(suspect):
             column = first + int(i)
-            before = self._limits.get(column, (low[i], high[i]))
-            self._limits[column] = min(before[0], low[i]), max(before[1], high[i])
             if column not in self._found:
                 values = block[:COUNTED_ROWS] if block.ndim == 1 else block[:COUNTED_ROWS, i]
                 self._count(column, values, limits[0][i].item(), limits[1][i].item())
@@ -81,7 +81,7 @@ class Rounding:
         """
         lines = []
         for column, (what, always) in sorted(self._found.items()):
-            if always or _steps(*map(np.float64, self._limits[column])) < WIDE_STEPS:
+            if always or self._steps_of(column) < WIDE_STEPS:
                 name = called(names[column], column) if names else f"column {column}"
                 lines.append(f"{name} {what}")
         more = len(lines) - NAMED_COLUMNS
@@ -89,6 +89,11 @@ class Rounding:
             rest = f"float32 rounds {more} more column{'' if more == 1 else 's'} in the same way"
             lines[NAMED_COLUMNS:] = [rest]
         return lines
+
+    def _steps_of(self, column):
+        first = max(start for start in self._limits if start <= column)
+        low, high = (limit[column - first] for limit in self._limits[first])
+        return _steps(low, high)
 
 
 def _steps(low, high):
