@@ -1,6 +1,9 @@
 """What the tests share: an environment of their own, and rows to train on."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,23 +16,33 @@ if REAL_DATA_DIR:
     REAL_DATA_DIR = os.environ["TFAE_TESTS_DATA_DIR"] = os.path.abspath(REAL_DATA_DIR)
 
 
+def pytest_configure(config):
+    """A temporary directory for all that tests, libraries and compilers leave; it goes at the end.
+
+    The built-in digits and the kernels are kept in it, made once for all test processes.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    root = tempfile.mkdtemp(prefix="tfae-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(root, ignore_errors=True))
+    os.environ |= {"TMPDIR": root, "TFAE_CACHE_DIR": f"{root}/cache"}
+    tempfile.tempdir = None  # to be looked up anew
+
+
 @pytest.fixture(scope="session")
-def cache_dir(tmp_path_factory):
-    """Where the built-in digits and the kernels are kept: made once for all test processes."""
-    basetemp = tmp_path_factory.getbasetemp()
-    shared = basetemp.parent if "PYTEST_XDIST_WORKER" in os.environ else basetemp
-    directory = shared / "cache"
+def cache_dir():
+    """Where the built-in digits and the kernels are kept."""
+    directory = Path(os.environ["TFAE_CACHE_DIR"])
     directory.mkdir(exist_ok=True)
     return directory
 
 
 @pytest.fixture(autouse=True)
-def own_environment(monkeypatch, tmp_path, cache_dir):
-    """No test sees the caches of whoever runs it, nor leaves anything outside its directory."""
+def own_environment(monkeypatch, tmp_path):
+    """No test sees the files of whoever runs it, nor leaves anything outside its directory."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("TFAE_CACHE_DIR", str(cache_dir))
     for name in ("KERAS_HOME", "TFDS_DATA_DIR", "TFAE_DATA_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

@@ -1,5 +1,6 @@
 """The benchmarks run, refuse a wrong engine, and the pages say what their JSON says."""
 
+import argparse
 import json
 import os
 import re
@@ -13,8 +14,10 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import harness, parity, scaling, throughput, time_to_loss
-from benchmarks.contestants import ENTRIES, Entry, Epoch
-from tfae.config import ENGINES
+from benchmarks.contestants import Epoch, keras_fit
+from benchmarks.contestants.keras_fit import KerasAtItsBest
+from benchmarks.contestants.ours import Tfae
+from tfae.config import TrainConfig
 from tfae.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -58,73 +61,105 @@ def test_the_keras_script_stands_alone(tmp_path):
 PARITY = ("--epochs", "2", "--seeds", "1", "--layers", "4", "--optimizers", "adadelta")
 
 
-def test_parity_lets_a_right_engine_pass(images, tmp_path, capsys):
-    precisions = ["--precisions", "float32,mixed_float16"]
-    output = ["--json", str(tmp_path / "parity.json")]
-    parity.main([*PARITY, *precisions, "--dataset", images, *output])
-    document = json.loads((tmp_path / "parity.json").read_text())
-    names = [result["name"] for result in document["results"]]
-    pairs = ["xla, float32", "fused, float32", "xla, mixed_float16"]
-    assert names == [f"{pair}, adadelta" for pair in pairs]
-    assert ["fused, mixed_float16" in line for line in document["absent"]] == [True]
-    assert all(result["passed"] for result in document["results"])
-    assert not tf.config.experimental.tensor_float_32_execution_enabled()
-    assert document["results"][0]["yardstick"] < parity.LOSS_RTOL
-    assert document["results"][0]["yardstick_weight_difference"] > 0
-    assert document["command"].startswith("python -m benchmarks.parity --epochs 2")
-    assert "NO" not in capsys.readouterr().out
+@pytest.fixture
+def slots(monkeypatch):
+    """Has parity take contestants for engines: "right", or a class of `broken_engines`.
+
+    All in one run, beside one Keras: it is Keras that takes long.
+    """
+
+    def contestant(*arguments, engine):
+        made = Tfae if engine == "right" else getattr(broken_engines, engine)
+        return made(*arguments, engine="xla")
+
+    def fill(*names):
+        monkeypatch.setattr(parity, "ENGINES", ("auto", *names))
+        monkeypatch.setattr(parity, "engine_absence", lambda engine, precision: None)
+        return contestant
+
+    return fill
 
 
-@pytest.mark.parametrize("names", [("StaleGradient", "DroppedBatch"), ("BatchMean", "FrozenBias")])
-def test_parity_refuses_a_wrong_engine(names, images, monkeypatch, capsys):
-    """One in the place of each engine: it is Keras, beside which they run, that takes long."""
-    monkeypatch.setattr(parity, "engine_absence", lambda engine, precision: None)
-
-    def broken(*arguments, engine):
-        name = dict(zip(ENGINES[1:], names, strict=True))[engine]
-        return getattr(broken_engines, name)(*arguments, engine="xla")
-
+def test_parity_lets_a_right_engine_pass_and_refuses_wrong_ones(images, slots, tmp_path, capsys):
+    broken = "StaleGradient", "DroppedBatch", "BatchMean", "FrozenBias"
     arguments = [*PARITY, "--dataset", images, "--precisions", "float32"]
     with pytest.raises(SystemExit) as stop:
-        parity.main(arguments, ours=broken)
+        parity.main([*arguments, "--json", str(tmp_path / "p.json")], slots("right", *broken))
     assert stop.value.code == 1
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+    document = json.loads((tmp_path / "p.json").read_text())
+    assert document["command"].startswith("python -m benchmarks.parity --epochs 2")
+    assert [result["passed"] for result in document["results"]] == [True, *[False] * len(broken)]
+    assert document["results"][0]["yardstick"] < parity.LOSS_RTOL
+    assert document["results"][0]["yardstick_weight_difference"] > 0
     verdicts = [line for line in capsys.readouterr().out.splitlines() if ", adadelta: " in line]
+    assert "NO" not in verdicts[0]
     # A wrong update shows in the step after it; the others only in what an epoch makes of steps.
-    for name, verdict in zip(names, verdicts, strict=True):
+    for name, verdict in zip(broken, verdicts[1:], strict=True):
         assert "NO" in verdict
         where = "epoch 1, step 2:" if name == "FrozenBias" else "every step alone agrees"
         assert where in verdict
 
 
-def test_parity_refuses_a_wrong_engine_in_a_mixed_precision(images, capsys):
-    """Of which the final validation loss alone would show nothing."""
-    arguments = [*PARITY, "--dataset", images, "--engines", "xla"]
+def test_parity_in_a_mixed_precision_tells_right_from_wrong(images, slots, tmp_path):
+    """The wrong one's final validation loss alone would show nothing."""
+    arguments = [*PARITY, "--dataset", images, "--precisions", "mixed_bfloat16"]
     with pytest.raises(SystemExit) as stop:
-        parity.main([*arguments, "--precisions", "mixed_bfloat16"], ours=broken_engines.BatchMean)
+        parity.main([*arguments, "--json", str(tmp_path / "p.json")], slots("right", "BatchMean"))
     assert stop.value.code == 1
-    assert "NO" in capsys.readouterr().out
+    results = json.loads((tmp_path / "p.json").read_text())["results"]
+    assert [result["passed"] for result in results] == [True, False]
 
 
-def test_throughput_refuses_a_wrong_engine_and_times_the_right(images, tmp_path, capsys):
-    ours = next(entry for entry in ENTRIES if entry.name == "tfae, xla, float32")
-    broken = Entry("broken", "xla", "broken_engines:BatchMean")
-    absent = Entry("absent", "none", "nowhere:Nobody", needs="no_such_package")
+def test_parity_knows_what_a_machine_has_not():
+    options = argparse.Namespace(engines=["xla", "fused"], precisions=["mixed_float16"])
+    assert list(parity._absent(options)) == [("fused", "mixed_float16")]
+
+
+THROUGHPUT = """
+import sys
+from benchmarks import throughput
+from benchmarks.contestants import ENTRIES, Entry
+
+sys.modules["tensorflow"] = None  # whoever directs must not import it: it would take the GPU
+ours = next(entry for entry in ENTRIES if entry.name == "tfae, fused, float32")
+broken = Entry("broken", "xla", "broken_engines:BatchMean")
+absent = Entry("absent", "none", "nowhere:Nobody", needs="no_such_package")
+throughput.main(sys.argv[1:], entries=(ENTRIES[0], ours, broken, absent))
+"""
+
+
+@pytest.mark.usefixtures("native")
+def test_throughput_refuses_a_wrong_engine_and_times_the_right(images, tmp_path):
     arguments = ["--dataset", images, "--turns", "2", "--epochs", "1", "--layers", "4"]
-    with pytest.raises(SystemExit) as stop:
-        throughput.main(
-            [*arguments, "--json", str(tmp_path / "throughput.json")],
-            entries=(ENTRIES[0], ours, broken, absent),
-        )
-    assert stop.value.code == 1
-    said = capsys.readouterr().out
-    assert "broken: WRONG" in said
-    assert "absent: no_such_package is not installed" in said
-    document = json.loads((tmp_path / "throughput.json").read_text())
-    assert [result["name"] for result in document["results"]] == [ENTRIES[0].name, ours.name]
+    command = [sys.executable, "-c", THROUGHPUT, *arguments, "--json", str(tmp_path / "t.json")]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "broken: WRONG" in done.stdout
+    assert "absent: no_such_package is not installed" in done.stdout
+    document = json.loads((tmp_path / "t.json").read_text())
+    names = [result["name"] for result in document["results"]]
+    assert names == ["Keras fit, as the tutorial has it", "tfae, fused, float32"]
     for result in document["results"]:
         assert result["epoch_s"]["min"] <= result["epoch_s"]["median"] <= result["epoch_s"]["max"]
         assert len(result["epoch_s"]["runs"]) == 2
         assert result["rows_per_s"] == pytest.approx(600 / result["epoch_s"]["median"])
+
+
+def test_on_a_gpu_keras_tries_few_settings(byte_rows, monkeypatch):
+    """Each is compiled there, for as long as all the training takes."""
+    monkeypatch.setattr(keras_fit, "visible_gpus", lambda: ["a GPU"])
+    monkeypatch.setattr(KerasAtItsBest, "train", lambda self, epochs: [Epoch(0.0, 1.0)] * epochs)
+    monkeypatch.setattr(KerasAtItsBest, "_predict_s", lambda self, batch_size: 1.0)
+    built = []
+    monkeypatch.setattr(
+        KerasAtItsBest, "_build", lambda self, **options: built.append(options) or self
+    )
+    monkeypatch.setattr(KerasAtItsBest, "model", None, raising=False)
+    KerasAtItsBest(TrainConfig(), byte_rows, byte_rows)
+    tried = [options for options in built if options]
+    assert len(tried) <= 4  # the best of three is built once more
 
 
 def test_time_to_loss_is_the_time_of_the_first_epoch_at_the_target():

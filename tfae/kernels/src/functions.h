@@ -139,6 +139,21 @@ struct Linear {
   static Vec Slope(Vec, Vec) { return Broadcast(1.0f); }
 };
 
+// Calls function(the activation's functions) for the one that is named.
+template <typename F>
+auto WithActivation(Activation activation, F function) {
+  switch (activation) {
+    case Activation::kRelu: return function(Relu());
+    case Activation::kElu: return function(Elu());
+    case Activation::kSelu: return function(Selu());
+    case Activation::kGelu: return function(Gelu());
+    case Activation::kSilu: return function(Silu());
+    case Activation::kTanh: return function(Tanh());
+    case Activation::kSigmoid: return function(Logistic());
+    default: return function(Linear());
+  }
+}
+
 // A loss of an error e = reconstruction - target, and its slope.
 struct SquaredError {
   static Vec Value(Vec e) { return e * e; }

@@ -23,20 +23,6 @@ constexpr int kPrefetch = 8;  // rows that are fetched ahead from memory
 constexpr int kPanelVectors = 6;
 constexpr int kPanelColumns = kPanelVectors * kLanes;
 
-template <typename F>
-auto WithActivation(Activation activation, F function) {
-  switch (activation) {
-    case Activation::kRelu: return function(Relu());
-    case Activation::kElu: return function(Elu());
-    case Activation::kSelu: return function(Selu());
-    case Activation::kGelu: return function(Gelu());
-    case Activation::kSilu: return function(Silu());
-    case Activation::kTanh: return function(Tanh());
-    case Activation::kSigmoid: return function(Logistic());
-    default: return function(Linear());
-  }
-}
-
 // A thread's passes over blocks of rows, and the gradients that they add up. Its products multiply
 // by `Arithmetic`; all else is float32. Where threads share a stack's columns, they sum what its
 // first layer gives and the slopes that it gets.
