@@ -46,8 +46,8 @@ def _report(path):
 
     try:
         print(write_report(WorkDir(path)))
-    except (TfaeError, OSError) as error:
-        print(f"tfae: {error}", file=sys.stderr)
+    except (TfaeError, OSError, MemoryError) as error:
+        print(f"tfae: {str(error) or 'out of memory'}", file=sys.stderr)
         return getattr(error, "exit_status", 1)
     return 0
 

@@ -1,11 +1,12 @@
 """python -m tfae.train: a run, from its options to its report."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import sys
 
 from tfae.config import TrainConfig, flag_of, parse_args, shown
-from tfae.errors import ConfigError, TfaeError, TrainingError
+from tfae.errors import ConfigError, DataError, TfaeError, TrainingError
 from tfae.host import console
 from tfae.runs.workdir import WorkDir
 
@@ -26,34 +27,39 @@ def main(argv=None, prog="python -m tfae.train"):
         invocation = parse_args(argv, prog)
         if invocation.resume and invocation.overwrite:
             raise ConfigError("--resume goes on with a run and --overwrite replaces it: give one")
-        if invocation.resume:
-            config, workdir = _resumed_config(invocation.given)
-        else:
-            config, workdir = _new_config(invocation.given, invocation.overwrite)
-        return train_and_report(config, workdir, invocation)
-    except (TfaeError, OSError, MemoryError) as error:
-        reason = str(error) or "out of memory: lower --batch-size, or set --block-rows 65536"
-        print(f"tfae: {reason}", file=sys.stderr)
+        path = invocation.given.get("workdir")
+        with WorkDir(path) if path else contextlib.nullcontext() as workdir:
+            if invocation.resume:
+                config = _resumed_config(invocation.given, workdir)
+            else:
+                config = _new_config(invocation.given, workdir, invocation.overwrite)
+            return train_and_report(config, workdir, invocation)
+    except (TfaeError, OSError) as error:
+        print(f"tfae: {error}", file=sys.stderr)
         return getattr(error, "exit_status", 1)
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        print(
+            f"tfae: out of memory{reason}: lower --batch-size, or set --block-rows 65536",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("tfae: interrupted; what a checkpoint holds, --resume goes on with", file=sys.stderr)
         return INTERRUPTED
 
 
-def _new_config(given, overwrite):
+def _new_config(given, workdir, overwrite):
     config = TrainConfig(**given)
-    if not config.workdir:
-        return config, None
-    workdir = WorkDir(config.workdir)
-    workdir.check_free(overwrite)
-    return config, workdir
+    if workdir:
+        workdir.check_free(overwrite)
+    return config
 
 
-def _resumed_config(given):
+def _resumed_config(given, workdir):
     """The stored configuration with what was given anew, which may not make it another run."""
-    if "workdir" not in given:
+    if not workdir:
         raise ConfigError("--resume needs --workdir, the directory of the run to go on with")
-    workdir = WorkDir(given["workdir"])
     stored = workdir.read_config()
     for name, value in given.items():
         if name not in MAY_CHANGE_ON_RESUME and value != getattr(stored, name):
@@ -67,7 +73,7 @@ def _resumed_config(given):
             f"--epochs {config.epochs} would bend the {config.schedule} schedule of a run of "
             f"{stored.epochs} epochs: leave it out"
         )
-    return config, workdir
+    return config
 
 
 def train_and_report(config, workdir, invocation):
@@ -100,7 +106,10 @@ def train_and_report(config, workdir, invocation):
     try:
         run = Run(config, *loaded, say)
         del loaded  # the run has its own copy of the rows
-        return _train(run, workdir, invocation, say)
+        if workdir:
+            return _train(run, workdir, invocation, say)
+        with WorkDir.unused(run.facts["dataset"]["name"]) as workdir:
+            return _train(run, workdir, invocation, say)
     except tf.errors.ResourceExhaustedError as error:
         raise TrainingError(
             f"the device ran out of memory ({str(error).splitlines()[0]}): lower --batch-size or "
@@ -116,8 +125,11 @@ def _check_tensorboard(config):
 
 
 def _has_ended(config, workdir, say):
-    facts = workdir.read_run()
-    if facts.get("status") != "done":
+    try:
+        facts = workdir.read_run()
+    except DataError:  # it is written again
+        return False
+    if facts.get("status") != "done" or not workdir.is_complete:
         return False
     epochs, why = facts.get("epochs"), facts.get("stop_reason")
     if not why and epochs != config.epochs:
@@ -158,7 +170,6 @@ def _load(config, quiet, say):
 
 def _train(run, workdir, invocation, say):
     facts = run.facts
-    workdir = workdir or WorkDir.unused(facts["dataset"]["name"])
     say(
         f"model: {facts['layers']}, {facts['parameters']:,} parameters, "
         f"rows scaled: {facts['scaling']}"
@@ -191,10 +202,13 @@ def _say_results(say, facts):
     final, stop_reason = facts["final"], facts["stop_reason"]
     if stop_reason:
         say(f"stopped after epoch {facts['epochs']}: {stop_reason}")
-    say(
-        f"trained, validated and saved in {facts['train_s']:.1f} s; the median epoch trained for "
-        f"{facts['epoch_s']:.3f} s, {facts['rows_per_s']:,.0f} rows/s"
-    )
+    rate = ""
+    if facts["epoch_s"] is not None:
+        rate = (
+            f"; the median epoch trained for {facts['epoch_s']:.3f} s, "
+            f"{facts['rows_per_s']:,.0f} rows/s"
+        )
+    say(f"trained, validated and saved in {facts['train_s']:.1f} s{rate}")
     pca = f"; PCA of the same size: {final['pca_mse']:.3g}" if final["pca_mse"] is not None else ""
     error = f"{squared_error_of(facts)} {final['mse']:.3g}"
     say(f"validation loss {final['val_loss']:.4f}, {error}{pca}")

@@ -101,6 +101,9 @@ def orders(row_count, seed, first, last, at_once=1):
 
 def _ahead(elements, make, at_once=1):
     """What `make` makes of the elements, so many ahead of where it is read."""
+    # AutoGraph would find nothing to convert, and leave the file of its attempt in the temporary
+    # directory where the process is killed.
+    make = tf.autograph.experimental.do_not_convert(make)
     made = elements.map(make, num_parallel_calls=1, deterministic=True).prefetch(at_once)
     options = tf.data.Options()
     # There is nothing to optimise, and to look for it takes a tenth of an epoch; nor to tune, and

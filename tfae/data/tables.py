@@ -1,34 +1,14 @@
 """Rows from a file: which reader takes it, and what is said of a damaged one."""
 
-import csv
 import re
-import struct
-import tokenize
-import zipfile
-import zlib
 from textwrap import shorten
 
 from tfae.data.arrays import read_npy, read_npz
 from tfae.data.csv_text import read_csv
 from tfae.data.parquet import read_parquet
 from tfae.errors import DataError
+from tfae.host.files import DAMAGE
 
-# What numpy, zipfile and pyarrow raise for damaged files, as far as random damage brought it out.
-DAMAGE = (
-    OSError,
-    ValueError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ArithmeticError,
-    SyntaxError,
-    struct.error,
-    tokenize.TokenError,
-    zlib.error,
-    zipfile.BadZipFile,
-    csv.Error,
-)
 READERS = {".npy": read_npy, ".npz": read_npz, ".csv": read_csv, ".parquet": read_parquet}
 
 

@@ -1,9 +1,10 @@
 """A trained model on disk and back: a .keras file that needs no tfae to be used."""
 
 from pathlib import Path
+from textwrap import shorten
 
 from tfae.errors import DataError
-from tfae.host.files import write_whole
+from tfae.host.files import DAMAGE, write_whole
 from tfae.runs.workdir import WorkDir
 
 
@@ -22,10 +23,11 @@ def load(path):
         DataError: There is no such file, the run is not finished, or the file holds no autoencoder
             of tfae's.
     """
-    path = Path(path)
+    path, remedy = Path(path), ""
     if path.is_dir():
         workdir = WorkDir(path)
         path = workdir.model
+        remedy = f"; remove it, and {workdir.resume_command} writes it again"
         if workdir.has_run and not path.exists():
             raise DataError(
                 f"{workdir.path} holds no finished run: {workdir.resume_command} finishes it"
@@ -38,6 +40,6 @@ def load(path):
 
     try:
         return Autoencoder.from_keras(load_keras(path))
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DataError(f"{path} is no model that tfae wrote: {reason}") from None
+    except DAMAGE as error:
+        reason = shorten(str(error), 160) or type(error).__name__
+        raise DataError(f"{path} is no model that tfae wrote: {reason}{remedy}") from None

@@ -1,11 +1,11 @@
 """A run's plots and its page, made from its saved files only."""
 
 import base64
+import contextlib
 import dataclasses
 import html
 import io
 import warnings
-import zipfile
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,23 +13,10 @@ from matplotlib.figure import Figure
 from tfae.config import flag_of, shown
 from tfae.errors import DataError
 from tfae.host.files import write_text, write_whole
+from tfae.runs import records
+from tfae.runs.examples import read_examples
 
 TRAIN_COLOUR, VALIDATION_COLOUR = "#0b5fa5", "#d1580f"
-
-
-def save_examples(workdir, assessment, image_shape):
-    """Keep what the pictures show: an `Assessment`'s rows, and the images' shape or None."""
-    arrays = {
-        name: value
-        for name, value in dataclasses.asdict(assessment).items()
-        if isinstance(value, np.ndarray)
-    }
-    arrays["image_shape"] = np.array(image_shape or (), np.int64)
-
-    def save(path):
-        np.savez_compressed(path, **arrays)
-
-    write_whole(workdir.examples, save)
 
 
 def write_report(workdir):
@@ -42,26 +29,29 @@ def write_report(workdir):
         The path of the page.
 
     Raises:
-        DataError: There is no run, it has not finished, or examples.npz is damaged.
+        DataError: There is no run, it has not finished, or a file of it is damaged.
+        NotWritten: A file cannot be written.
     """
     if not workdir.has_run:
         raise DataError(f"{workdir.path} is no run's work directory: give one, such as runs/NAME")
-    facts = workdir.read_run()
+    again = f"{workdir.resume_command} writes it again"
+    with _remedy(again):
+        facts = workdir.read_run()
     if "final" not in facts:
         raise DataError(
             f"{workdir.path} holds no finished run: {workdir.resume_command} finishes one that was "
             "stopped"
         )
-    config, history = workdir.read_config(), workdir.read_history()
-    try:
-        with np.load(workdir.examples, allow_pickle=False) as file:
-            examples = dict(file)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{workdir.examples} cannot be read: {error}") from None
-    image_shape = tuple(examples.pop("image_shape")) or None
+    config, lines = workdir.read_config(), workdir.read_history()
+    with _remedy(f"remove it, and {again}"):
+        if not lines:
+            raise DataError(f"{workdir.path / 'history.jsonl'} holds no record of an epoch")
+        examples, image_shape = read_examples(workdir.examples)
 
     title = f"{facts['dataset']['title']}, {facts['layers']}"
-    loss_plot = plot_losses(history, config.loss, f"{title}, {config.optimizer}")
+    if flaw := records.flaw_of_history(lines, facts["epochs"]):
+        facts["warnings"].append(f"history.jsonl {flaw}")
+    loss_plot = plot_losses(records.by_epoch(lines), config.loss, f"{title}, {config.optimizer}")
     pair_title = f"{title}: validation rows and their reconstructions"
     pairs = plot_pairs(examples["examples"], examples["rebuilt"], image_shape, pair_title)
     labels = [
@@ -76,8 +66,17 @@ def write_report(workdir):
     loss_plot, pairs, worst = map(_png, (loss_plot, pairs, worst))
     write_whole(workdir.loss_plot, lambda path: path.write_bytes(loss_plot))
     write_whole(workdir.reconstructions_plot, lambda path: path.write_bytes(pairs))
-    write_text(workdir.report, _page(title, facts, config, history, loss_plot, pairs, worst))
+    write_text(workdir.report, _page(title, facts, config, loss_plot, pairs, worst))
     return workdir.report
+
+
+@contextlib.contextmanager
+def _remedy(remedy):
+    """Have a DataError say what to do about the file that it names."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{error}: {remedy}") from None
 
 
 def squared_error_of(facts):
@@ -95,6 +94,8 @@ def plot_losses(history, loss, title):
         ("val_loss", "validation", VALIDATION_COLOUR),
     ):
         points = [(each["epoch"], each[key]) for each in history if each[key] is not None]
+        if not points:  # the records were lost
+            continue
         epochs, values = zip(*points, strict=True)
         marker = "o" if len(values) == 1 else None
         axes.plot(epochs, values, colour, label=f"{label}, last {values[-1]:.4f}", marker=marker)
@@ -104,7 +105,8 @@ def plot_losses(history, loss, title):
     axes.set_xlim(left=1 if len(history) > 1 else None)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    if axes.lines:
+        axes.legend(frameon=False)
     return figure
 
 
@@ -179,28 +181,29 @@ td:first-child { color: #56606e; white-space: nowrap; } td { overflow-wrap: anyw
 """
 
 
-def _page(title, facts, config, history, loss_plot, pairs, worst):
+def _page(title, facts, config, loss_plot, pairs, worst):
     """The self-contained page, as HTML text."""
     dataset, final = facts["dataset"], facts["final"]
-    headline = [
-        (f"{final['val_loss']:.4f}", "validation loss"),
-        (f"{final['loss']:.4f}", "training loss"),
-        (f"{final['mse']:.3g}", squared_error_of(facts)),
-    ]
-    if final["pca_mse"] is not None:
-        headline.append((f"{final['pca_mse']:.3g}", "squared error of PCA, same code size"))
-    headline += [
-        (f"{facts['epoch_s']:.3f} s", "an epoch"),
-        (f"{facts['rows_per_s']:,.0f}", "rows a second"),
-    ]
-    cards = "".join(f"<div><b>{value}</b>{label}</div>" for value, label in headline)
+    headline = (
+        (final["val_loss"], "{:.4f}", "validation loss"),
+        (final["loss"], "{:.4f}", "training loss"),
+        (final["mse"], "{:.3g}", squared_error_of(facts)),
+        (final["pca_mse"], "{:.3g}", "squared error of PCA, same code size"),
+        (facts["epoch_s"], "{:.3f} s", "an epoch"),
+        (facts["rows_per_s"], "{:,.0f}", "rows a second"),
+    )
+    cards = "".join(
+        f"<div><b>{form.format(value)}</b>{label}</div>"
+        for value, form, label in headline
+        if value is not None
+    )
     notes = "".join(f'<p class="warning">{html.escape(line)}</p>' for line in facts["warnings"])
     ending = f" Stopped early: {facts['stop_reason']}." if facts["stop_reason"] else ""
     run = {
         "engine": f"{facts['engine']['name']} ({facts['engine']['reason']})",
         "parameters": f"{facts['parameters']:,}",
         "scaling of the rows": facts["scaling"],
-        "training time": f"{facts['train_s']:.1f} s for {len(history)} epochs",
+        "training time": f"{facts['train_s']:.1f} s for {facts['epochs']} epochs",
         "skipped steps": facts["skipped_steps"],
         "peak memory": f"{facts['peak_memory_gb']:.2f} GB",
     }

@@ -11,10 +11,13 @@ import tensorflow as tf
 from tfae.autoencoder import Autoencoder
 from tfae.data.feed import Feed
 from tfae.engines import make_engine
-from tfae.errors import ConfigError, DataError
+from tfae.errors import ConfigError, DataError, TrainingError
 from tfae.host.environment import describe_environment, peak_memory_bytes
+from tfae.host.files import NotWritten
 from tfae.runs import artifact, report
 from tfae.runs.assess import EXAMPLES, assess
+from tfae.runs.examples import save_examples
+from tfae.runs.records import by_epoch, flaw_of_history
 from tfae.training.callbacks import (
     EarlyStopping,
     History,
@@ -23,7 +26,7 @@ from tfae.training.callbacks import (
     StopOnSignal,
     TensorBoard,
 )
-from tfae.training.checkpoint import Checkpoints
+from tfae.training.checkpoint import Checkpoints, saved_epochs
 from tfae.training.progress import make_progress
 from tfae.training.trainer import Trainer
 
@@ -69,6 +72,7 @@ class Run:
             "scaling": "bytes / 255" if source.train.dtype == "uint8" else scaling.kind,
             "environment": environment,
             "warnings": [*source.notes],
+            "train_s": 0.0,
         }
 
     def train(self, workdir, *, resume=False, overwrite=False, quiet=False):
@@ -86,12 +90,17 @@ class Run:
             workdir.create(self.config, overwrite)
             self._warn_of_wide_code()
         checkpoints = Checkpoints(workdir.checkpoints, **self._trackables)
-        first, earlier_s = self._resume(workdir, checkpoints) if resume else (0, 0.0)
-        history = History(workdir, workdir.read_history()[:first])
-        workdir.write_history(history.records)
+        with _resumable(workdir):
+            first, records = self._resume(workdir, checkpoints) if resume else (0, [])
+            return self._train_after(first, records, workdir, checkpoints, quiet)
+
+    def _train_after(self, first, records, workdir, checkpoints, quiet):
+        """Train the epochs that follow epoch `first`, of which there are these records."""
+        workdir.write_history(records)
+        history = History(workdir, records)
         signals = StopOnSignal()
         callbacks = self._callbacks(workdir, history, signals, checkpoints, quiet)
-        workdir.write_run({**self.facts, "train_s": earlier_s})
+        workdir.write_run(self.facts)
 
         looked_at = [self.config.validate_every, self.config.checkpoint_every]
         trainer = Trainer(
@@ -105,36 +114,46 @@ class Run:
         )
         begin = time.perf_counter()
         try:
-            trainer.train(after=first, unvalidated=self._unvalidated(history.records))
+            trainer.train(after=first, unvalidated=self._unvalidated(records))
         except Exception as error:
             with contextlib.suppress(OSError):  # what stopped the run may stop this too
                 workdir.write_run({**self.facts, "status": "failed", "stop_reason": str(error)})
             raise
         interrupted = bool(signals.received) and trainer.epoch < self.config.epochs
+        # The first call of a process compiles, which is no part of the rate.
         later = history.records[first + trainer.epochs_a_call :] or history.records
         self.facts.update(
             status="interrupted" if interrupted else "trained",
             epochs=trainer.epoch,
             stop_reason=trainer.stop_reason,
             skipped_steps=self.engine.state.skipped_steps,
-            train_s=earlier_s + time.perf_counter() - begin,
-            # The first call of a process compiles, which is no part of the rate.
-            epoch_s=statistics.median(record["epoch_s"] for record in later),
-            rows_per_s=statistics.median(record["rows_per_s"] for record in later),
+            train_s=self.facts["train_s"] + time.perf_counter() - begin,
+            epoch_s=_median(later, "epoch_s"),
+            rows_per_s=_median(later, "rows_per_s"),
         )
         workdir.write_run(self.facts)
         return not interrupted
 
     def finish(self, workdir):
-        """Write what a trained run leaves: the model, its assessment, the plots and the page."""
-        records = workdir.read_history()
+        """Write what a trained run leaves: the model, its assessment, the plots and the page.
+
+        Raises:
+            TrainingError: A file cannot be written.
+        """
+        with _resumable(workdir):
+            self._finish(workdir)
+
+    def _finish(self, workdir):
+        records = by_epoch(workdir.read_history(), self.facts["epochs"])
         final = records[-1]
         if self.early_stopping:
             self.early_stopping.restore_best()
+            # Its record may be lost, and the loss is remembered.
             final = records[int(self.early_stopping.best_epoch) - 1]
+            final = {**final, "val_loss": float(self.early_stopping.best_loss)}
         artifact.save(self.model, workdir.model)
         assessment = assess(self.model, self.feed.rows, self.validation, self._validation_index)
-        report.save_examples(workdir, assessment, self.image_shape)
+        save_examples(workdir.examples, assessment, self.image_shape)
         self.facts["final"] = {
             **{name: final[name] for name in ("epoch", "loss", "val_loss")},
             "mse": assessment.mse,
@@ -162,7 +181,7 @@ class Run:
         if config.tensorboard:
             shown = self.validation[:EXAMPLES]
             callbacks.append(TensorBoard(workdir.tensorboard, self.model, shown, self.image_shape))
-        callbacks.append(SaveCheckpoints(checkpoints, config.checkpoint_every))
+        callbacks.append(SaveCheckpoints(checkpoints, history, config.checkpoint_every))
         return callbacks + make_progress(quiet)
 
     def _warn_of_wide_code(self):
@@ -179,41 +198,83 @@ class Run:
         print(f"warning: {line}", file=sys.stderr)
 
     def _resume(self, workdir, checkpoints):
-        """Restore the last checkpoint: its epoch, and how long the run had trained until then."""
-        earlier = workdir.read_run()
-        dataset = earlier.get("dataset")
-        if dataset and dataset["sha256"] != self.facts["dataset"]["sha256"]:
-            raise DataError(
-                f"the rows are not those that the run in {workdir.path} was started on "
-                f"({dataset['origin']}): give the same --dataset and --data-dir, or start another"
-            )
-        first = checkpoints.restore_last()
+        """Restore the last checkpoint that is whole: its epoch, and the records until then."""
+        earlier, flaw = self._earlier(workdir)
+        lines = workdir.read_history()
+        first, damaged = checkpoints.restore_last()
+        warnings = [f"{each}: went back to epoch {first}" for each in damaged]
         if first > self.config.epochs:
             raise ConfigError(
                 f"--epochs {self.config.epochs} is fewer than the {first} that the run has: give "
                 "more, or leave it out"
             )
-        if len(workdir.read_history()) < first:
-            raise DataError(
-                f"{workdir.path} has lost lines of history.jsonl, which should have {first} "
-                "epochs: start again with --overwrite"
+        if not first:
+            warnings.append("the run had no checkpoint yet, and begins again")
+        elif flaw:
+            warnings.append(
+                f"{flaw}: whether the rows are those that the run was started on is not known"
             )
-        workdir.write_config(self.config)
-        notes = self.facts["warnings"]  # which the first part of the run had as well
-        self.facts["warnings"] = list(dict.fromkeys([*earlier.get("warnings", []), *notes]))
-        if earlier and not first:
-            self._warn("the run had no checkpoint yet, and begins again")
+        if flaw := flaw_of_history(lines, first):
+            warnings.append(
+                f"{workdir.path}/history.jsonl {flaw}: it goes on in order, with null for what is "
+                "lost"
+            )
         before, now = (
             {key: value for key, value in facts.get("engine", {}).items() if key != "reason"}
             for facts in (earlier, self.facts)
         )
         if before and before != now:
-            self._warn(
+            warnings.append(
                 f"the run began with {_listed(before)} and goes on with {_listed(now)}: it will "
                 "not end to the bit where it would have ended"
             )
-        epochs_s = sum(record["epoch_s"] for record in workdir.read_history()[:first])
-        return first, max(earlier.get("train_s", 0.0), epochs_s)  # a killed run told no time
+        workdir.remove_partials()
+        workdir.write_config(self.config)
+        notes = self.facts["warnings"]  # which the first part of the run had as well
+        self.facts["warnings"] = list(dict.fromkeys([*earlier.get("warnings", []), *notes]))
+        for line in warnings:
+            self._warn(line)
+        records = by_epoch(lines, first)
+        epochs_s = sum(record["epoch_s"] or 0.0 for record in records)
+        self.facts["train_s"] = max(earlier.get("train_s", 0.0), epochs_s)  # a killed run told none
+        return first, records
+
+    def _earlier(self, workdir):
+        """What run.json says of the run until now; {} where it cannot be used, and why not.
+
+        Raises:
+            DataError: It was trained on other rows.
+        """
+        try:
+            earlier = workdir.read_run()
+        except DataError as error:
+            return {}, str(error)
+        if not earlier:
+            return {}, f"{workdir.path} has lost its run.json"
+        dataset = earlier["dataset"]
+        if dataset["sha256"] != self.facts["dataset"]["sha256"]:
+            raise DataError(
+                f"the rows are not those that the run in {workdir.path} was started on "
+                f"({dataset['origin']}): give the same --dataset and --data-dir, or start another"
+            )
+        return earlier, ""
+
+
+@contextlib.contextmanager
+def _resumable(workdir):
+    """Have an error of a file that cannot be written say how the run goes on after that."""
+    try:
+        yield
+    except NotWritten as error:
+        saved = saved_epochs(workdir.checkpoints)
+        where = f"goes on from epoch {saved[-1]}" if saved else "begins again"
+        raise TrainingError(f"{error}, and {workdir.resume_command} {where}") from None
+
+
+def _median(records, name):
+    """The median of what the records have under that name; None where none has it."""
+    values = [record[name] for record in records if record[name] is not None]
+    return statistics.median(values) if values else None
 
 
 def _listed(facts):

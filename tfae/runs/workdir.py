@@ -1,4 +1,4 @@
-"""The work directory: what a run leaves, each file written whole or not at all."""
+"""The work directory: what a run leaves, each file written whole or not at all, by one run."""
 
 import json
 import re
@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 from tfae.config import TrainConfig
-from tfae.errors import ConfigError, DataError
-from tfae.host.files import remove, write_text
+from tfae.errors import ConfigError, DataError, TrainingError
+from tfae.host.files import flush, remove, write_text, writing
+from tfae.host.locks import DirectoryLock, Taken
+from tfae.runs import records
 
 # All that a run writes; --overwrite removes these and nothing else.
 CONTENTS = (
@@ -31,12 +33,16 @@ PARTIAL = re.compile(r"\..*\.partial(\.\w+)?")
 class WorkDir:
     """Paths and files of one run.
 
+    Whoever writes there does so in a `with` block, which holds off other runs: from its beginning
+    where the directory is there, else from `create` on.
+
     Args:
         path: The directory; it is made by `create`, not here.
     """
 
     def __init__(self, path):
         self.path = Path(path).expanduser()
+        self._lock = DirectoryLock(self.path)
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
         self.model = self.path / "model.keras"
@@ -47,6 +53,21 @@ class WorkDir:
         self._config = self.path / "config.json"
         self._history = self.path / "history.jsonl"
         self._run = self.path / "run.json"
+
+    def __enter__(self):
+        self._hold()
+        return self
+
+    def __exit__(self, *_):
+        self._lock.release()
+
+    def _hold(self):
+        try:
+            self._lock.acquire()
+        except Taken:
+            raise TrainingError(
+                f"a run is under way in {self.path}: wait for it, or stop it first"
+            ) from None
 
     @classmethod
     def unused(cls, name):
@@ -91,10 +112,19 @@ class WorkDir:
             )
 
     def create(self, config, overwrite=False):
-        """Make the directory with the configuration in it, rid of an earlier run's files."""
+        """Make the directory with the configuration in it, rid of an earlier run's files.
+
+        Raises:
+            ConfigError: As `check_free`.
+            TrainingError: Another run is under way there.
+            DataError: It cannot be written.
+        """
         self.check_free(overwrite)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._hold()
+            self.check_free(overwrite)  # another run may have come and gone before it was held
+            self.remove_partials()
             for name in CONTENTS:
                 remove(self.path / name)
             write_text(self._config, config.to_json())
@@ -103,10 +133,22 @@ class WorkDir:
                 f"--workdir {self.path} cannot be written: {error.strerror or error}"
             ) from None
 
+    def remove_partials(self):
+        """Remove what a killed run had not finished writing."""
+        for directory in (self.path, self.checkpoints):
+            for path in directory.iterdir() if directory.is_dir() else ():
+                if PARTIAL.fullmatch(path.name):
+                    remove(path)
+
     @property
     def has_run(self):
         """Whether a run was started there."""
         return self._config.exists()
+
+    @property
+    def is_complete(self):
+        """Whether the model is there, and what the plots and the page are made from."""
+        return all(path.exists() for path in (self.model, self.examples, self._history))
 
     @property
     def resume_command(self):
@@ -126,7 +168,7 @@ class WorkDir:
                 f"--workdir {self.path} holds no run to resume (no config.json there); leave "
                 "--resume out to start one"
             ) from None
-        except (OSError, UnicodeDecodeError, ConfigError) as error:
+        except (OSError, UnicodeDecodeError, RecursionError, ConfigError) as error:
             raise ConfigError(f"{self._config} cannot be used: {error}") from None
 
     def write_config(self, config):
@@ -134,36 +176,35 @@ class WorkDir:
         write_text(self._config, config.to_json())
 
     def read_run(self):
-        """run.json as a dictionary; empty where there is none yet."""
-        try:
-            facts = json.loads(self._run.read_text())
-        except (FileNotFoundError, ValueError):
-            return {}
-        return facts if isinstance(facts, dict) else {}
+        """run.json as a dictionary; empty where there is none yet.
+
+        Raises:
+            DataError: It is damaged.
+        """
+        return records.read_run(self._run)
 
     def write_run(self, facts):
         """Write run.json."""
         write_text(self._run, json.dumps(facts, indent=2) + "\n")
 
     def read_history(self):
-        """The records of history.jsonl, one an epoch."""
-        try:
-            lines = self._history.read_text().splitlines()
-        except FileNotFoundError:
-            return []
-        records = []
-        for line in lines:
-            try:
-                records.append(json.loads(line))
-            except ValueError:  # a line that was being written when the run was killed
-                break
-        return records
+        """The records of history.jsonl, in the order of its lines.
 
-    def write_history(self, records):
+        Raises:
+            DataError: It may not be read.
+        """
+        return records.read_history(self._history)
+
+    def write_history(self, history):
         """Replace history.jsonl by these records."""
-        write_text(self._history, "".join(json.dumps(record) + "\n" for record in records))
+        write_text(self._history, "".join(json.dumps(record) + "\n" for record in history))
 
     def append_history(self, record):
         """Add one epoch's record to history.jsonl."""
-        with self._history.open("a") as file:
+        with writing(self._history), self._history.open("a") as file:
             file.write(json.dumps(record) + "\n")
+
+    def flush_history(self):
+        """Have on the disk what was added to history.jsonl."""
+        with writing(self._history):
+            flush(self._history)

@@ -10,6 +10,7 @@ import threading
 import tensorflow as tf
 
 from tfae.errors import TrainingError
+from tfae.host.files import writing
 
 LN2 = math.log(2.0)
 
@@ -18,7 +19,8 @@ class Callback:
     """Told by the `Trainer` before, between and after the epochs; each method may be left out.
 
     An epoch's record has `epoch` (from 1), `loss`, `val_loss`, which is None where the epoch had no
-    validation, `epoch_s` and `rows_per_s`. The weights are those of `trainer.epoch`: where one call
+    validation, `epoch_s` and `rows_per_s`; all are None but the epoch where a resumed run has lost
+    its record. The weights are those of `trainer.epoch`: where one call
     trains several epochs, of the last one, whose record comes last.
     """
 
@@ -134,6 +136,10 @@ class History(Callback):
             self.records.append(record)
             self._workdir.append_history(record)
 
+    def flush(self):
+        """Have the records on the disk, as a checkpoint of their epochs will be."""
+        self._workdir.flush_history()
+
 
 class EarlyStopping(tf.Module, Callback):
     """Ends the run after `patience` epochs without a better validation loss.
@@ -190,11 +196,13 @@ class SaveCheckpoints(Callback):
 
     Args:
         checkpoints: The `Checkpoints`.
+        history: The `History`, whose records are on the disk before a checkpoint that needs them.
         every: Epochs between two.
     """
 
-    def __init__(self, checkpoints, every):
+    def __init__(self, checkpoints, history, every):
         self._checkpoints = checkpoints
+        self._history = history
         self._every = every
 
     def epoch_end(self, trainer, record):
@@ -203,6 +211,7 @@ class SaveCheckpoints(Callback):
         if epoch != trainer.epoch:
             return
         if epoch % self._every == 0 or epoch == trainer.epochs or trainer.stop_reason:
+            self._history.flush()
             self._checkpoints.save(epoch)
 
 
@@ -276,14 +285,16 @@ class TensorBoard(Callback):
     """
 
     def __init__(self, directory, model, rows, image_shape):
-        self._writer = tf.summary.create_file_writer(str(directory))
+        self._directory = directory
+        with writing(directory):
+            self._writer = tf.summary.create_file_writer(str(directory))
         self._model = model
         self._rows = rows
         self._image_shape = image_shape
 
     def epoch_end(self, trainer, record):
         """Write the epoch's numbers and pictures."""
-        with self._writer.as_default(step=record["epoch"]):
+        with writing(self._directory), self._writer.as_default(step=record["epoch"]):
             for name in ("loss", "val_loss", "rows_per_s"):
                 if record[name] is not None:
                     tf.summary.scalar(name, record[name])
@@ -294,4 +305,5 @@ class TensorBoard(Callback):
 
     def train_end(self, trainer):
         """Have it all on disk."""
-        self._writer.close()
+        with writing(self._directory):
+            self._writer.close()

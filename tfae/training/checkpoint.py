@@ -1,14 +1,24 @@
 """Exact resume: everything that training changes, on disk and back, bit for bit."""
 
+import contextlib
 import os
 import re
+from textwrap import shorten
 
 import tensorflow as tf
 
 from tfae.errors import DataError
-from tfae.host.files import remove
+from tfae.host.files import flush, remove, writing
 
 KEEP = 2  # the one before the last stays, should the last be damaged
+
+
+def saved_epochs(directory):
+    """The epochs that have a checkpoint in a directory (a Path), oldest first."""
+    if not directory.is_dir():
+        return []
+    names = (re.fullmatch(r"epoch-(\d{6,})", path.name) for path in directory.iterdir())
+    return sorted(int(name[1]) for name in names if name)
 
 
 class Checkpoints:
@@ -22,61 +32,81 @@ class Checkpoints:
     def __init__(self, directory, **trackables):
         self._directory = directory
         self._checkpoint = tf.train.Checkpoint(**trackables)
-
-    def epochs(self):
-        """The epochs that have a checkpoint, oldest first."""
-        if not self._directory.is_dir():
-            return []
-        names = (re.fullmatch(r"epoch-(\d+)", path.name) for path in self._directory.iterdir())
-        return sorted(int(name[1]) for name in names if name)
+        self._damaged = set()
 
     def save(self, epoch):
-        """Write that epoch's checkpoint, whole or not at all; all but the last two are removed."""
+        """Write that epoch's checkpoint, whole or not at all; all but the last two are removed.
+
+        Damaged ones do not count, and stay until one of their epoch, or a later one, is written.
+
+        Raises:
+            NotWritten: The disk is full, or cannot be written for another reason.
+        """
         final = self._path(epoch)
-        if final.exists():
+        if final.exists() and epoch not in self._damaged:
             return
         partial = self._directory / f".epoch-{epoch:06d}.partial"
-        remove(partial)
-        partial.mkdir(parents=True)
         try:
-            self._checkpoint.write(str(partial / "state"))
+            with writing(final):
+                remove(partial)
+                partial.mkdir(parents=True)
+                self._checkpoint.write(str(partial / "state"))
+                for file in partial.iterdir():
+                    flush(file)
+                flush(partial)
+                remove(final)
+                os.replace(partial, final)
+                flush(self._directory)
         except tf.errors.OpError as error:
-            reason = str(error).splitlines()[0]
             raise DataError(
-                f"the checkpoint {final} cannot be written ({reason}): make room on the disk, and "
-                "--resume goes on from the one before it"
+                f"the checkpoint {final} cannot be written ({_reason(error)})"
             ) from None
-        for file in partial.iterdir():
-            _flush(file)
-        os.replace(partial, final)
-        for old in self.epochs()[:-KEEP]:
+        finally:
+            with contextlib.suppress(OSError):  # which would hide why
+                remove(partial)
+        replaced = {damaged for damaged in self._damaged if damaged <= epoch}
+        self._damaged -= replaced
+        whole = [saved for saved in saved_epochs(self._directory) if saved not in self._damaged]
+        for old in {*whole[:-KEEP], *replaced} - {epoch}:
             remove(self._path(old))
 
     def restore_last(self):
-        """Restore the last checkpoint and return its epoch; 0 where there is none.
+        """Restore the last checkpoint that is whole.
+
+        Returns:
+            Its epoch, 0 where there is none; and what is wrong with each later one, a clause each.
 
         Raises:
-            DataError: The checkpoint is damaged or of another model.
+            DataError: There are some, and all are damaged or of another model.
         """
-        epochs = self.epochs()
-        if not epochs:
-            return 0
-        path = self._path(epochs[-1])
-        try:
-            self._checkpoint.read(str(path / "state")).assert_consumed()
-        except (tf.errors.OpError, ValueError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
+        flaws = []
+        for epoch in reversed(saved_epochs(self._directory)):
+            flaw = self._restore(epoch)
+            if not flaw:
+                return epoch, flaws
+            self._damaged.add(epoch)
+            flaws.append(f"{self._path(epoch)} cannot be restored ({flaw})")
+        if flaws:
             raise DataError(
-                f"the checkpoint {path} cannot be restored ({reason}): remove that directory to go "
-                "on from the one before it, or start again with --overwrite"
-            ) from None
-        return epochs[-1]
+                f"no checkpoint is whole: {'; '.join(flaws)}; start again with --overwrite"
+            )
+        return 0, []
+
+    def _restore(self, epoch):
+        """Restore all variables from that epoch's checkpoint; why not, where that fails."""
+        try:
+            self._checkpoint.read(str(self._path(epoch) / "state")).assert_consumed()
+        except MemoryError:
+            raise
+        except Exception as error:  # damage can surface anywhere in TensorFlow
+            return _reason(error)
+        return None
 
     def _path(self, epoch):
         return self._directory / f"epoch-{epoch:06d}"
 
 
-def _flush(path):
-    """Have the file on the disk before its directory gets its name."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def _reason(error):
+    """What a person understands of an error of TensorFlow's: not the names of its nodes."""
+    text = re.sub(r"\{\{.*?\}\}|\[Op:\w+\]", "", str(error))
+    return shorten(text, 160) or type(error).__name__

@@ -23,10 +23,8 @@ class PlainProgress(Callback):
             each_s = (time.perf_counter() - self._begin) / (trainer.epoch - self._first)
             left = f"  {each_s * (trainer.epochs - trainer.epoch):.0f} s left"
         width = len(str(trainer.epochs))
-        say(
-            f"epoch {record['epoch']:{width}}/{trainer.epochs}  {describe(record)}  "
-            f"{record['epoch_s']:.2f} s{left}"
-        )
+        took = "" if record["epoch_s"] is None else f"  {record['epoch_s']:.2f} s"
+        say(f"epoch {record['epoch']:{width}}/{trainer.epochs}  {describe(record)}{took}{left}")
 
 
 class LiveProgress(Callback):
@@ -61,10 +59,10 @@ class LiveProgress(Callback):
 
 
 def describe(record):
-    """The losses and the rate of an epoch's record, for a person."""
-    validation = record["val_loss"]
-    validated = "" if validation is None else f"validation {validation:.4f}  "
-    return f"loss {record['loss']:.4f}  {validated}{record['rows_per_s']:,.0f} rows/s"
+    """The losses and the rate of an epoch's record, as far as it has them, for a person."""
+    forms = {"loss": "loss {:.4f}", "val_loss": "validation {:.4f}", "rows_per_s": "{:,.0f} rows/s"}
+    shown = [form.format(record[name]) for name, form in forms.items() if record[name] is not None]
+    return "  ".join(shown)
 
 
 def make_progress(quiet):
