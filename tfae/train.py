@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import sys
+from textwrap import shorten
 
 from tfae.config import TrainConfig, flag_of, parse_args, shown
 from tfae.errors import ConfigError, DataError, TfaeError, TrainingError
@@ -15,6 +16,8 @@ INTERRUPTED = 130
 MAY_CHANGE_ON_RESUME = {
     *("dataset", "data_dir", "epochs", "checkpoint_every", "tensorboard", "workdir"),
 }
+# What says so where it is no MemoryError: the system, its loader, C++.
+OUT_OF_MEMORY = ("Cannot allocate memory", "failed to map segment", "bad_alloc")
 
 
 def main(argv=None, prog="python -m tfae.train"):
@@ -34,19 +37,25 @@ def main(argv=None, prog="python -m tfae.train"):
             else:
                 config = _new_config(invocation.given, workdir, invocation.overwrite)
             return train_and_report(config, workdir, invocation)
-    except (TfaeError, OSError) as error:
-        print(f"tfae: {error}", file=sys.stderr)
+    except Exception as error:
+        line = _in_a_line(error)
+        if line is None:
+            raise
+        print(f"tfae: {line}", file=sys.stderr)
         return getattr(error, "exit_status", 1)
-    except MemoryError as error:
-        reason = f" ({error})" if str(error) else ""
-        print(
-            f"tfae: out of memory{reason}: lower --batch-size, or set --block-rows 65536",
-            file=sys.stderr,
-        )
-        return 1
     except KeyboardInterrupt:
         print("tfae: interrupted; what a checkpoint holds, --resume goes on with", file=sys.stderr)
         return INTERRUPTED
+
+
+def _in_a_line(error):
+    """What a person is told of an error; None where it is a mistake of the program's."""
+    if isinstance(error, TfaeError):
+        return str(error)
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+        reason = f" ({shorten(str(error), 160)})" if str(error) else ""
+        return f"out of memory{reason}: lower --batch-size, or set --block-rows 65536"
+    return str(error) if isinstance(error, OSError) else None
 
 
 def _new_config(given, workdir, overwrite):
