@@ -6,9 +6,10 @@ import keras
 
 from tfae.config import ENGINES
 from tfae.host import console
-from tfae.keras_bridge.layers import TAKEN, NotPlain, leaf_layers
+from tfae.keras_bridge.causes import Causes, NotPlain
+from tfae.keras_bridge.layers import TAKEN, leaf_layers
 from tfae.keras_bridge.plain import plain_engine, prove
-from tfae.keras_bridge.runners import KerasRunner, PlainRunner, build
+from tfae.keras_bridge.runners import KerasRunner, PlainRunner, build, build_optimizer
 from tfae.nn.precision import PRECISIONS
 
 _OVERRIDABLE = (
@@ -29,7 +30,7 @@ def check_taken(model):
     """Refuse a model that is none of a compiled dense autoencoder's.
 
     Raises:
-        ValueError: It names the layer or the setting, and what to do.
+        ValueError: It names every layer and setting that hinders, and what to do.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
@@ -42,34 +43,40 @@ def check_taken(model):
         raise ValueError("the model is not compiled: call model.compile(optimizer=..., loss=...)")
     if model.optimizer is None:
         raise ValueError("the model has no optimizer: give compile() one")
-    if model.run_eagerly:
-        raise ValueError(
-            "the model is compiled with run_eagerly=True, and an epoch is one compiled call here: "
-            "leave that out, or " + _WAY_OUT
-        )
-    if isinstance(getattr(model, "output", None), dict):
-        raise ValueError(f"the model's output has a name: {_WAY_OUT}")
-    for side in ("inputs", "outputs"):
-        if len(getattr(model, side, None) or [None]) > 1:
-            raise ValueError(f"the model has several {side}: {_WAY_OUT}")
-    if model._distribute_strategy is not None:
-        raise ValueError(f"the model was made under a tf.distribute strategy: {_WAY_OUT}")
-    for name in _OVERRIDABLE:
-        if not is_keras_own(model, name):
-            raise ValueError(f"{type(model).__name__} has a {name} of its own: {_WAY_OUT}")
+    causes = Causes()
+    _check_model(model, causes)
     for layer in leaf_layers(model):
         if type(layer) not in TAKEN:
-            raise ValueError(
-                f"layer {layer.name!r} is a {type(layer).__name__} layer, which tfae.fit does not "
-                f"take: {_WAY_OUT}"
-            )
+            kind = type(layer).__name__
+            causes.add(f"layer {layer.name!r}", f"is a {kind} layer, which tfae.fit does not take")
     if not isinstance(model.loss, str) and not _is_loss_of_keras(model.loss):
-        kind = type(model.loss).__name__
-        given = "none" if model.loss is None else getattr(model.loss, "__name__", f"a {kind}")
-        raise ValueError(
-            f"the loss is {given}; give compile() the name of one of Keras' losses or a "
-            f"keras.losses object, or {_WAY_OUT}"
+        causes.add(
+            "the loss",
+            f"is {_loss_of_ones_own(model.loss)}",
+            "give compile() the name of one of Keras' losses or a keras.losses object",
         )
+    if causes:
+        raise ValueError(f"{causes}{', or ' if causes.remedies() else ': '}{_WAY_OUT}")
+
+
+def _check_model(model, causes):
+    """Add what hinders the model as a whole."""
+    if model.run_eagerly:
+        causes.add(
+            "the model",
+            "is compiled with run_eagerly=True, and an epoch is one compiled call here",
+            "leave run_eagerly out",
+        )
+    if isinstance(getattr(model, "output", None), dict):
+        causes.add("the model's output", "has a name")
+    for side in ("inputs", "outputs"):
+        if len(getattr(model, side, None) or [None]) > 1:
+            causes.add("the model", f"has several {side}")
+    if model._distribute_strategy is not None:
+        causes.add("the model", "was made under a tf.distribute strategy")
+    for name in _OVERRIDABLE:
+        if not is_keras_own(model, name):
+            causes.add(type(model).__name__, f"has a {name} of its own")
 
 
 def is_keras_own(model, name):
@@ -80,6 +87,17 @@ def is_keras_own(model, name):
 def _is_loss_of_keras(loss):
     kind = loss if hasattr(loss, "__name__") else type(loss)
     return kind.__module__.startswith("keras.") and callable(loss)
+
+
+def _loss_of_ones_own(loss):
+    if loss is None:
+        return "none"
+    if isinstance(loss, (list, tuple, dict)):
+        return f"a {type(loss).__name__}"
+    name = getattr(loss, "__name__", None)
+    if name is None:
+        return f"an object of your own ({type(loss).__name__})"
+    return f"a function of your own ({'a lambda' if name == '<lambda>' else repr(name)})"
 
 
 class _Kept:
@@ -127,7 +145,9 @@ def runner_for(
     ):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
-    build(model, data, trains)
+    output_rank = build(model, data)
+    if trains:
+        build_optimizer(model)
     kept = getattr(model, "_tfae_kept", None)
     if not kept or not kept.is_of(model):
         kept = model._tfae_kept = _Kept(model)
@@ -135,11 +155,13 @@ def runner_for(
     of_data = data.is_plain(), data.x.shape[1:]
     key = (*of_data, batch_size, precision, engine, model.optimizer.built)
     if key not in kept.runners:
-        kept.runners[key] = _make_runner(model, data, batch_size, precision, engine, say)
+        kept.runners[key] = _make_runner(
+            model, data, output_rank, batch_size, precision, engine, say
+        )
     return kept.runners[key]
 
 
-def _make_runner(model, data, batch_size, precision, engine, say):
+def _make_runner(model, data, output_rank, batch_size, precision, engine, say):
     try:
         made = plain_engine(model, data, batch_size, precision, engine, say)
         runner = PlainRunner(*made, data.x.shape[1:], model.metrics[0])
@@ -154,4 +176,4 @@ def _make_runner(model, data, batch_size, precision, engine, say):
             f"precision={precision!r} is not to be had for this model ({reason}): build it after "
             f"keras.mixed_precision.set_dtype_policy({precision!r})"
         )
-    return KerasRunner(model, batch_size, reason)
+    return KerasRunner(model, batch_size, output_rank, reason)

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfae.keras_bridge.layers import NotPlain, dense_stack
+from tfae.keras_bridge.causes import NotPlain
+from tfae.keras_bridge.layers import dense_stack
 from tfae.nn.network import Network
 from tfae.nn.scaling import Scaling
 from tfae.nn.spec import Stack

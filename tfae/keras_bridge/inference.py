@@ -6,9 +6,12 @@ import tensorflow as tf
 from tfae.engines.forward import native_forward
 from tfae.host import console
 from tfae.keras_bridge.callbacks import callback_list, told_of_test, warn_of_batches
+from tfae.keras_bridge.causes import NotPlain
 from tfae.keras_bridge.compiled import check_taken, is_keras_own, runner_for
-from tfae.keras_bridge.layers import NotPlain, dense_stack
+from tfae.keras_bridge.failures import said_of
+from tfae.keras_bridge.layers import dense_stack
 from tfae.keras_bridge.rows import Data, checked_batch_size
+from tfae.keras_bridge.targets import warn_beyond
 from tfae.nn.scaling import Scaling
 
 BATCH_SIZE = 1024  # where Keras predicts: its results do not depend on it, and its speed does
@@ -33,7 +36,7 @@ def evaluate(
         y: [N, ...], what they are to be rebuilt as; x by default.
         batch_size: 32 by default, as in Keras.
         verbose: 0, 1, 2 or "auto", as in Keras.
-        sample_weight: [N].
+        sample_weight: [N] or [N, 1].
         callbacks: Keras callbacks, told of one batch, which has all rows.
         return_dict: Whether to return the values by name.
 
@@ -47,6 +50,7 @@ def evaluate(
     data = Data.of(x, y, sample_weight)
     say = console.say if verbose else lambda line: None
     runner = runner_for(model, data, checked_batch_size(batch_size), say=say, trains=False)
+    warn_beyond(model.loss, data)
     callbacks = callback_list(callbacks, model, verbose, epochs=1, steps=1)
     warn_of_batches(callbacks.callbacks, "test", instead="model.evaluate")
     rows = runner.load(data)
@@ -77,6 +81,9 @@ def predict(model, x, *, batch_size=None, verbose="auto", callbacks=None):
     checked_batch_size(batch_size)
     found = _native_stack(model, rows)
     if not found:
+        if model.built:
+            with said_of(f"the model does not take rows of the shape {rows.shape[1:]}"):
+                model(rows[:1], training=False)
         batch_size = batch_size or BATCH_SIZE
         return model.predict(rows, batch_size=batch_size, verbose=verbose, callbacks=callbacks)
     callbacks = callback_list(callbacks, model, verbose, epochs=1, steps=1)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import keras
 
+from tfae.keras_bridge.causes import Causes
 from tfae.nn.spec import ACTIVATIONS
 
 # Those that a dense autoencoder is built of. Their epochs compile; that of others was never tried.
@@ -31,10 +32,6 @@ _TRAINING_ONLY = (
 )
 
 
-class NotPlain(Exception):
-    """A model is none that tfae's own engines compute; the message is a phrase for a person."""
-
-
 class DenseStack(NamedTuple):
     """Dense layers in a row.
 
@@ -42,14 +39,16 @@ class DenseStack(NamedTuple):
         layers: The `keras.layers.Dense`.
         activations: The name of the activation that follows each.
         policy: The name of the dtype policy that all have, but for an output in float32.
-        shows_sigmoid: Whether the last thing that the model computes is a sigmoid in float32, of
-            which Keras' cross-entropy finds the logits.
+        in_float32: Whether the last activation is computed in float32.
+        hidden_by: The name of a layer that gives what the last activation gave another shape, or
+            None: Keras' cross-entropy then does not find the logits of a sigmoid.
     """
 
     layers: list
     activations: list
     policy: str
-    shows_sigmoid: bool
+    in_float32: bool
+    hidden_by: str | None
 
     @property
     def variables(self):
@@ -74,108 +73,162 @@ def dense_stack(model, inference=False):
         inference: Whether what works in training only, such as Dropout, counts for nothing.
 
     Raises:
-        NotPlain: It has something else.
+        NotPlain: It has something else; all of it is named.
+    """
+    causes = Causes()
+    found = read_stack(model, causes, inference)
+    causes.check()
+    return found
+
+
+def read_stack(model, causes, inference=False):
+    """The model as a `DenseStack`, why it is none added to these `Causes`.
+
+    With causes, it is what the layers that are known would be; None where they are no chain.
     """
     if not isinstance(model, keras.Model) or not model.built:
-        raise NotPlain("it is no Keras model with weights")
-    dense, activations, policies = [], [], []
-    for layer in _chain(model, inference):
-        kind = type(layer)
-        last = layer
-        if kind in _SHAPES or (inference and kind in _TRAINING_ONLY):
-            if getattr(layer, "data_format", None) == "channels_first":
-                raise NotPlain(f"layer {layer.name!r} is channels first")
-        elif kind in (keras.layers.Activation, keras.layers.ReLU):
-            if not dense or activations[-1] != "linear":
-                raise NotPlain(f"the activation {layer.name!r} follows no linear Dense layer")
-            activations[-1] = _activation_of(layer)
-            last_activates = True
-            policies.append(layer.dtype_policy.name)
-        elif kind is keras.layers.Dense:
-            if not inference:
-                _check_trains_plainly(layer)
-            dense.append(layer)
-            activations.append(_activation_of(layer))
-            last_activates = False
-            policies.append(layer.dtype_policy.name)
-        else:
-            raise NotPlain(f"layer {layer.name!r} is a {kind.__name__}")
-    _check_widths(model, dense)
-    # Keras' guide to mixed precision has the output in float32, by an activation of its own: a last
-    # Dense layer in float32 would not round what it multiplies.
-    policy, in_float32 = policies[0], policies[-1] == "float32"
-    if set(policies[:-1] if in_float32 and last_activates else policies) != {policy}:
-        raise NotPlain(f"its layers' dtype policies are {', '.join(dict.fromkeys(policies))}")
-    shows_sigmoid = activations[-1] == "sigmoid" and type(last) not in _SHAPES and in_float32
-    return DenseStack(dense, activations, policy, shows_sigmoid)
+        causes.add("it", "is no Keras model with weights")
+        return None
+    of_layers, of_chain = Causes(), Causes()
+    for layer in leaf_layers(model):
+        _check_layer(layer, of_layers, inference)
+    chain = list(_chain(model, of_chain, inference))
+    found = None if of_chain else _stack_of(model, chain, of_chain)
+    for cause in (*of_layers, *of_chain):
+        causes.add(*cause)
+    return found
 
 
-def _chain(model, inference):
-    """The layers that the model applies one after the other."""
+def _check_layer(layer, causes, inference):
+    """Add what hinders a layer, wherever in the model it is."""
+    kind, name = type(layer), f"layer {layer.name!r}"
+    if kind in _SHAPES:
+        if getattr(layer, "data_format", None) == "channels_first":
+            causes.add(name, "is channels first")
+    elif kind in _TRAINING_ONLY:
+        if not inference:
+            causes.add(name, f"is {_article(kind.__name__)}")
+        return
+    elif kind in (keras.layers.Activation, keras.layers.ReLU, keras.layers.Dense):
+        if _activation_of(layer) is None:
+            causes.add(name, "has an activation that is none of tfae's")
+    else:
+        causes.add(name, f"is {_article(kind.__name__)}")
+    if kind is keras.layers.Dense:
+        if layer.bias is None:
+            causes.add(name, "has no bias")
+        if layer.lora_enabled or layer.quantization_mode:
+            causes.add(name, "is not one product of all that it is given")
+    if not inference:
+        _check_trains_plainly(layer, causes)
+
+
+def _check_trains_plainly(layer, causes):
+    settings = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint")
+    found = [name for name in settings if getattr(layer, name, None) is not None]
+    for name in found:
+        causes.add(f"layer {layer.name!r}", f"has a {name}")
+    _check_activity(layer, causes)
+    for variable in layer.trainable_variables:
+        if not found and (variable.constraint is not None or variable.regularizer is not None):
+            causes.add(f"layer {layer.name!r}", "has a constraint or a regularizer")
+    if not layer.trainable and layer.weights:
+        causes.add(f"layer {layer.name!r}", "is not trainable")
+
+
+def _check_activity(layer, causes):
+    if layer.activity_regularizer is not None:
+        causes.add(f"layer {layer.name!r}", "has an activity_regularizer")
+
+
+def _chain(model, causes, inference):
+    """The layers that the model applies one after the other, as far as they are in a chain."""
     if not type(model).__module__.startswith("keras."):
-        raise NotPlain(f"{type(model).__name__} is a class of its own")
+        causes.add(type(model).__name__, "is a class of its own")
+        return
     for tensor in model.inputs:
         if tensor.dtype != "float32":  # Keras casts to it
-            raise NotPlain(f"the input of {model.name!r} is {tensor.dtype}")
-    steps = model.layers if isinstance(model, keras.Sequential) else _functional_chain(model)
+            causes.add(f"the input of {model.name!r}", f"is {tensor.dtype}")
+    steps = model.layers if isinstance(model, keras.Sequential) else _functional(model, causes)
     for step in steps:
-        if not inference and step.activity_regularizer is not None:
-            raise NotPlain(f"layer {step.name!r} has a setting activity_regularizer")
         if isinstance(step, keras.Model):
-            yield from _chain(step, inference)
+            if not inference:
+                _check_activity(step, causes)
+            yield from _chain(step, causes, inference)
         else:
             yield step
 
 
-def _functional_chain(model):
+def _functional(model, causes):
     """The operations on the way from a Functional model's output back to its input, in order."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise NotPlain(f"{model.name!r} has several inputs or outputs")
+        causes.add(repr(model.name), "has several inputs or outputs")
+        return ()
     steps, tensor = [], model.outputs[0]
     while tensor is not model.inputs[0]:
         operation, node_index, _ = tensor._keras_history
-        if not isinstance(operation, keras.layers.Layer):
-            raise NotPlain(f"it computes {operation.name!r} between its layers")
         inputs = operation._inbound_nodes[node_index].input_tensors
+        if isinstance(operation, keras.layers.Layer):
+            steps.append(operation)
+        else:
+            causes.add("it", f"computes {operation.name!r} between its layers")
         if len(inputs) != 1:
-            raise NotPlain(f"layer {operation.name!r} has {len(inputs)} inputs")
-        steps.append(operation)
+            causes.add(f"{operation.name!r}", f"has {len(inputs)} inputs")
+            break
         tensor = inputs[0]
     return reversed(steps)
 
 
+def _stack_of(model, chain, causes):
+    """The `DenseStack` of layers in a row, of which those that are not known count for nothing."""
+    dense, activations, policies, hidden_by, last_activates = [], [], [], None, False
+    for layer in chain:
+        kind = type(layer)
+        if kind is keras.layers.Dense:
+            dense.append(layer)
+            activations.append(_activation_of(layer))
+        elif kind in (keras.layers.Activation, keras.layers.ReLU):
+            if not dense or activations[-1] not in ("linear", None):
+                causes.add(f"the activation {layer.name!r}", "follows no linear Dense layer")
+                continue
+            activations[-1] = _activation_of(layer)
+        else:
+            hidden_by = hidden_by or (layer.name if kind in _SHAPES else None)
+            continue
+        hidden_by, last_activates = None, kind is not keras.layers.Dense
+        policies.append(layer.dtype_policy.name)
+    _check_widths(model, dense, causes)
+    if not dense:
+        return None
+    # Keras' guide to mixed precision has the output in float32, by an activation of its own: a last
+    # Dense layer in float32 would not round what it multiplies.
+    policy, in_float32 = policies[0], policies[-1] == "float32"
+    if set(policies[:-1] if in_float32 and last_activates else policies) != {policy}:
+        causes.add("its layers'", f"dtype policies are {', '.join(dict.fromkeys(policies))}")
+    return DenseStack(dense, activations, policy, in_float32, hidden_by)
+
+
 def _activation_of(layer):
-    """The activation's name; by identity, since one of somebody's own may have Keras' name."""
+    """The activation's name, or None; by identity, since somebody's own may have Keras' name."""
     if type(layer) is keras.layers.ReLU:
         plain = layer.max_value is None and not layer.negative_slope and not layer.threshold
-        found = ["relu"] if plain else []
-    else:
-        found = [n for n in ACTIVATIONS if layer.activation is keras.activations.get(n)]
-    if not found:
-        raise NotPlain(f"layer {layer.name!r} has an activation that is none of tfae's")
-    return found[0]
+        return "relu" if plain else None
+    found = (name for name in ACTIVATIONS if layer.activation is keras.activations.get(name))
+    return next(found, None)
 
 
-def _check_trains_plainly(layer):
-    for name in ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint"):
-        if getattr(layer, name) is not None:
-            raise NotPlain(f"layer {layer.name!r} has a setting {name}")
-    for variable in layer.trainable_variables:
-        if variable.constraint is not None or variable.regularizer is not None:
-            raise NotPlain(f"layer {layer.name!r} has a constraint or a regularizer")
-    if not layer.trainable:
-        raise NotPlain(f"layer {layer.name!r} is not trainable")
-
-
-def _check_widths(model, dense):
+def _check_widths(model, dense, causes):
     if not dense or len(set(map(id, dense))) < len(dense):
-        raise NotPlain("it has a Dense layer twice" if dense else "it has no Dense layers")
+        causes.add("it", "has a Dense layer twice" if dense else "has no Dense layers")
     if None in model.input_shape[1:]:
-        raise NotPlain("its rows may have any shape")
+        causes.add("its rows", "may have any shape")
+        return
     width = math.prod(model.input_shape[1:])
     for layer in dense:
-        if layer.bias is None:
-            raise NotPlain(f"layer {layer.name!r} has no bias")
-        if layer.kernel.shape[0] != width or layer.lora_enabled or layer.quantization_mode:
-            raise NotPlain(f"layer {layer.name!r} is not one product of all that it is given")
+        if layer.kernel.shape[0] != width:
+            causes.add(f"layer {layer.name!r}", "is not one product of all that it is given")
         width = layer.units
+
+
+def _article(name):
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"

@@ -1,10 +1,11 @@
-"""The arrays that Keras' `fit` is given, checked."""
+"""The arrays that Keras' `fit` is given, a row each for N rows."""
 
 import numbers
 from typing import NamedTuple
 
-import keras
 import numpy as np
+
+from tfae.keras_bridge.arrays import read
 
 DEFAULT_BATCH_SIZE = 32  # Keras'
 CHUNK_ROWS = 512  # of a few hundred numbers each: what is compared stays in the cache
@@ -17,11 +18,13 @@ class Data(NamedTuple):
         x: [N, ...]; what goes in.
         y: [N, ...]; what is to come out, or None where that is x itself.
         sample_weight: [N] or None.
+        y_is_given: Whether that y is x was said, and not left out.
     """
 
     x: np.ndarray
     y: np.ndarray | None
     sample_weight: np.ndarray | None
+    y_is_given: bool = False
 
     @classmethod
     def of(cls, x, y=None, sample_weight=None):
@@ -30,15 +33,15 @@ class Data(NamedTuple):
         Raises:
             ValueError: One is no array of numbers, is empty, or has another number of rows.
         """
-        x, y = _array("x", x), None if y is None or y is x else _array("y", y)
-        # A slice of x is another object each time, and still x.
-        data = cls(x, None if y is not None and np.array_equal(x, y) else y, None)
+        is_given = y is not None
+        x, y = read("x", x), None if not is_given or y is x else read("y", y)
         if sample_weight is not None:
-            data = data._replace(sample_weight=_array("sample_weight", sample_weight))
-        for name, rows in zip(cls._fields, data, strict=True):
-            if rows is not None and len(rows) != len(x):
-                raise ValueError(f"x has {len(x)} rows and {name} {len(rows)}; give as many")
-        return data
+            sample_weight = _weights(sample_weight, len(x))
+        if y is not None and len(y) != len(x):
+            raise ValueError(f"x has {len(x)} rows and y {len(y)}; give as many")
+        # A slice of x is another object each time, and still x.
+        is_x = y is None or np.array_equal(x, y)
+        return cls(x, None if is_x else y, sample_weight, is_given)
 
     def split(self, fraction):
         """(training, validation), the latter being the last part, as Keras takes it.
@@ -57,15 +60,23 @@ class Data(NamedTuple):
 
     def rows(self, part):
         """Those of a slice."""
-        return Data(*(None if array is None else array[part] for array in self))
+        arrays = (None if array is None else array[part] for array in self[:3])
+        return Data(*arrays, self.y_is_given)
 
     def is_plain(self):
         """Whether it is rows to be rebuilt, and nothing else."""
         return self.y is None and self.sample_weight is None
 
-    def for_keras(self):
-        """(x, y, sample_weight) as Keras' steps take them."""
-        return self.x, self.x if self.y is None else self.y, self.sample_weight
+    def for_keras(self, output_rank):
+        """(x, y, sample_weight) as Keras' steps take them for outputs of that rank, N included.
+
+        Keras has a loss for all but the last dimension of an output: with a dimension each, a
+        row's weight is that of all its losses, and not of some other row's.
+        """
+        weights = self.sample_weight
+        if weights is not None:
+            weights = weights.reshape(-1, *[1] * (output_rank - 2))
+        return self.x, self.x if self.y is None else self.y, weights
 
 
 def checked_batch_size(batch_size):
@@ -99,19 +110,19 @@ def as_bytes(rows):
     return packed
 
 
-def _array(name, values):
-    if isinstance(values, (list, tuple)) and any(np.ndim(value) > 1 for value in values):
-        if len(values) > 1:
-            raise ValueError(f"{name} must be one array, got a {type(values).__name__} of several")
-        values = values[0]
-    rows = np.asarray(values) if not isinstance(values, (dict, str)) else np.asarray(None)
-    is_float = rows.dtype.kind == "f" or rows.dtype.name == "bfloat16"
-    if not (is_float or rows.dtype.kind in "iub") or rows.ndim < 1:
-        kind = f"{type(values).__name__} of {rows.dtype}" if rows.ndim else type(values).__name__
-        raise ValueError(
-            f"{name} must be an array of numbers with a row for each example, got {kind}: load the "
-            "rows into an array, or use model.fit"
-        )
-    if not len(rows):
-        raise ValueError(f"{name} has no rows")
-    return rows.astype(keras.config.floatx(), copy=False) if is_float else rows
+def _weights(given, row_count):
+    """One a row [N], of [N] or [N, 1]."""
+    one_each = f"give one weight a row, in the shape [N] = ({row_count},)"
+    if np.isscalar(given) or getattr(given, "shape", None) == ():
+        raise ValueError(f"sample_weight is {given!r}, one for all: {one_each}")
+    weights = read("sample_weight", given)
+    if weights.ndim == 1 or weights.shape[1:] == (1,):
+        if len(weights) != row_count:
+            raise ValueError(
+                f"x has {row_count} rows and sample_weight {len(weights)}; give as many"
+            )
+        return weights.reshape(-1)
+    raise ValueError(
+        f"sample_weight has the shape {weights.shape}: {one_each}; weights of features are for a "
+        "loss function of your own, which model.fit takes"
+    )

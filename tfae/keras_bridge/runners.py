@@ -1,14 +1,14 @@
 """What trains a Keras model: one of tfae's engines, or an epoch of Keras' own step."""
 
 import contextlib
-import math
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from tfae.engines.xla import compiled
+from tfae.keras_bridge.failures import compiling, said_of
 from tfae.keras_bridge.rows import as_bytes
+from tfae.keras_bridge.targets import check_targets, outputs_for
 
 
 def _is_worth_saying(record):
@@ -52,12 +52,12 @@ class PlainRunner:
 
     def train_epoch(self, rows, order):
         """Train once on every row, in this order; the losses' mean, by name."""
-        with _compiling():
+        with compiling():
             return self._mean(self._engine.train_epoch(rows, order))
 
     def evaluate(self, rows):
         """The losses' mean, by name."""
-        with _compiling():
+        with compiling():
             return self._mean(self._engine.evaluate(rows))
 
     def _mean(self, loss):
@@ -76,19 +76,21 @@ class KerasRunner:
     Args:
         model: A compiled Keras model that `build` has built.
         batch_size: B, rows a step.
+        output_rank: Of what the model gives for rows, N included.
         reason: Why no engine of tfae's was taken, a phrase.
     """
 
     engine = "keras"
 
-    def __init__(self, model, batch_size, reason):
+    def __init__(self, model, batch_size, output_rank, reason):
         self._model = model
         self._batch_size = batch_size
+        self._output_rank = output_rank
         self.reason = reason
 
     def load(self, data):
         """(x, y, sample_weight) as tensors, the last None where there are none."""
-        x, y, sample_weight = data.for_keras()
+        x, y, sample_weight = data.for_keras(self._output_rank)
         inputs = tf.constant(x)
         targets = inputs if y is x else tf.constant(y)
         return inputs, targets, None if sample_weight is None else tf.constant(sample_weight)
@@ -100,14 +102,14 @@ class KerasRunner:
     def train_epoch(self, data, order):
         """Train once on every row, in this order; the means of loss and metrics, by name."""
         self._model.reset_metrics()
-        with _compiling():
+        with compiling():
             self._train(data, order)
         return self._means()
 
     def evaluate(self, data):
         """The means of loss and metrics, by name."""
         self._model.reset_metrics()
-        with _compiling():
+        with compiling():
             self._test(data)
         return self._means()
 
@@ -115,7 +117,8 @@ class KerasRunner:
     def _train(self, data, order):
         def step(first, count):
             rows = tf.slice(order, [first], [count])
-            self._model.train_step(_each(lambda part: tf.gather(part, rows), data))
+            with _alone(self._model.optimizer):
+                self._model.train_step(_each(lambda part: tf.gather(part, rows), data))
 
         self._batches(order.shape[0], step)
 
@@ -146,54 +149,46 @@ class KerasRunner:
 
 
 @contextlib.contextmanager
-def _compiling():
-    """Say what to do where XLA does not compile what the model was given."""
+def _alone(optimizer):
+    """Without the sum of gradients over replicas, of which there is one.
+
+    Of every sum TensorFlow keeps the graph, and what is around it, as long as the process lives.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer._all_reduce_sum_gradients = lambda grads_and_variables: grads_and_variables
     try:
         yield
-    except (NotImplementedError, tf.errors.InvalidArgumentError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            "an epoch of this model does not run as one compiled program: a layer, loss, metric or "
-            f"schedule does what XLA cannot ({reason}); train this model with model.fit"
-        ) from error
+    finally:
+        del optimizer._all_reduce_sum_gradients
 
 
-def build(model, data, trains):
-    """Have the model make its variables: its layers', its metrics' and, to train, its optimizer's.
+def build(model, data):
+    """Have the model make its variables, its layers' and its metrics', by the first row.
+
+    Returns:
+        The rank of what it gives for rows, N included.
 
     Raises:
-        ValueError: The rows or the optimizer are not the model's.
+        ValueError: The rows or their targets are not the model's.
     """
-    if isinstance(model, keras.Sequential) and not model.built:
-        model.build((None, *data.x.shape[1:]))
-    _check_shape(model, data.x)
-    x, y, sample_weight = data.rows(slice(1)).for_keras()
-    outputs = model(x, training=False)
-    if not tf.is_tensor(outputs):
-        raise ValueError(
-            f"the model gives a {type(outputs).__name__}, not one tensor: train it with model.fit"
-        )
-    if y is x and outputs.shape[1:] != x.shape[1:]:
-        raise ValueError(
-            f"the model gives rows of the shape {tuple(outputs.shape[1:])} for those of "
-            f"{x.shape[1:]}: give y, what they are to be"
-        )
-    try:
+    outputs = outputs_for(model, data)
+    check_targets(model.loss, data, outputs.shape)
+    rank = outputs.shape.rank
+    x, y, sample_weight = data.rows(slice(1)).for_keras(rank)
+    with said_of("Keras has no loss of such rows and targets"):
         model.compute_loss(x, y, outputs, sample_weight, training=False)
-    except tf.errors.InvalidArgumentError:
-        if y.shape[1:] == outputs.shape[1:]:
-            raise
-        raise ValueError(
-            f"y has rows of the shape {tuple(y.shape[1:])}, and the model gives such of "
-            f"{tuple(outputs.shape[1:])}"
-        ) from None
-    model.compute_metrics(x, y, outputs, sample_weight)
+    with said_of("Keras does not measure such rows and targets by the metrics"):
+        model.compute_metrics(x, y, outputs, sample_weight)
     model.reset_metrics()
-    if trains:
-        _build_optimizer(model)
+    return rank
 
 
-def _build_optimizer(model):
+def build_optimizer(model):
+    """Have the optimizer make its variables.
+
+    Raises:
+        ValueError: It has those of another model's weights.
+    """
     variables = model.trainable_variables
     if not model.optimizer.built:
         model.optimizer.build(variables)
@@ -204,19 +199,6 @@ def _build_optimizer(model):
         raise ValueError(
             "the optimizer was built for other weights than the model's: compile it with a new one"
         ) from None
-
-
-def _check_shape(model, x):
-    wanted = getattr(model, "input_shape", None)
-    if not wanted:  # of a model with a call of its own
-        return
-    if len(wanted) != x.ndim or any(
-        n not in (None, given) for n, given in zip(wanted, x.shape, strict=True)
-    ):
-        remedy = "give rows of that shape"
-        if None not in wanted[1:] and math.prod(wanted[1:]) == math.prod(x.shape[1:]):
-            remedy = f"x.reshape({', '.join(map(str, (-1, *wanted[1:])))}) has it"
-        raise ValueError(f"x has the shape {x.shape}, and the model takes {wanted}: {remedy}")
 
 
 def _each(function, data):

@@ -14,7 +14,8 @@ from tfae.host import console
 from tfae.keras_bridge.callbacks import callback_list, told_of_test, warn_of_batches
 from tfae.keras_bridge.compiled import check_taken, runner_for
 from tfae.keras_bridge.rows import Data, check_whole_number, checked_batch_size
-from tfae.keras_bridge.runners import KerasRunner
+from tfae.keras_bridge.runners import KerasRunner, build
+from tfae.keras_bridge.targets import warn_beyond
 
 
 def fit(
@@ -59,7 +60,7 @@ def fit(
         validation_split: The last rows' fraction, set aside for validation.
         validation_data: (x, y) or (x, y, sample_weight), or x alone where y is the same.
         shuffle: Whether every epoch has an order of its own.
-        sample_weight: [N].
+        sample_weight: [N] or [N, 1].
         initial_epoch: How many epochs count as done.
         validation_freq: Epochs between two validations, or a collection of those that have one,
             from 1.
@@ -103,6 +104,9 @@ def fit(
         raise ValueError(f"shuffle must be True or False, got {shuffle!r}")
     say = console.say if verbose else lambda line: None
     runner = runner_for(model, data, batch_size, precision, engine, say)
+    if validation_data is not None:
+        _of_validation(lambda: build(model, held_out))
+    warn_beyond(model.loss, data, held_out)
     if held_out is not None and not runner.takes(held_out):
         evaluator = runner_for(model, held_out, batch_size, say=say)
     else:
@@ -166,17 +170,21 @@ def _limited(epochs):
 
 
 def _validation(given):
-    """The `Data` of `validation_data`, or None."""
+    """The `Data` of `validation_data`, or None where it is None."""
     if given is None:
         return None
     parts = given if isinstance(given, (tuple, list)) else (given,)
     if not 1 <= len(parts) <= 3:
         raise ValueError(
-            "validation_data must be (x, y) or (x, y, sample_weight), or x alone; got "
-            f"{len(parts)} arrays"
+            f"validation_data must be (x, y) or (x, y, sample_weight), or x alone; got {len(parts)} arrays"
         )
+    return _of_validation(lambda: Data.of(*parts))
+
+
+def _of_validation(function):
+    """What the function returns; what it raises is said of the argument."""
     try:
-        return Data.of(*parts)
+        return function()
     except ValueError as error:
         raise ValueError(f"validation_data: {error}") from None
 
