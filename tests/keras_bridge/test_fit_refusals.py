@@ -93,8 +93,14 @@ def adam(**settings):
 
 L1 = keras.regularizers.L1(0.1)
 LEFT_TO_KERAS = {
-    "a setting of the loss": ({"loss": keras.losses.Huber(delta=0.1)}, r"the loss is Huber with delta=0\.1"),
-    "a type of the loss": ({"loss": keras.losses.MeanSquaredError(dtype="float16")}, "with dtype='float16'"),
+    "a setting of the loss": (
+        {"loss": keras.losses.Huber(delta=0.1)},
+        r"the loss is Huber with delta=0\.1",
+    ),
+    "a type of the loss": (
+        {"loss": keras.losses.MeanSquaredError(dtype="float16")},
+        "with dtype='float16'",
+    ),
     "AMSGrad": (adam(amsgrad=True), "the optimizer is Adam with amsgrad=True"),
     "clipped gradients": (adam(clipnorm=0.1), "clipnorm"),
     "clipped values": (adam(clipvalue=0.1), "clipvalue"),
@@ -250,7 +256,10 @@ def own_loss(targets, outputs):
         ({"build": Lists}, "the model gives a list"),
         ({"build": own_step}, "Sequential has a train_step of its own"),
         ({"build": sequential, "loss": own_loss}, r"a function of your own \('own_loss'\)"),
-        ({"build": sequential, "loss": OwnLoss()}, r"the loss is an object of your own \(OwnLoss\)"),
+        (
+            {"build": sequential, "loss": OwnLoss()},
+            r"the loss is an object of your own \(OwnLoss\)",
+        ),
         ({"build": sequential, "loss": None}, "the loss is none"),
         ({"build": sequential, "run_eagerly": True}, "run_eagerly=True"),
     ],

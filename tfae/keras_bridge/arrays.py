@@ -50,9 +50,10 @@ def read(name, given):
         ValueError: It is none, or has no rows; the message says what to do.
     """
     if isinstance(given, (list, tuple)) and any(map(_has_columns, given)):
-        if len(given) > 1:
+        if len(given) == 1:
+            given = given[0]
+        elif not all(isinstance(part, (list, tuple)) for part in given):
             raise ValueError(f"{name} must be one array, got a {type(given).__name__} of several")
-        given = given[0]
     for kind, is_such in STREAMS.items():
         if is_such(given):
             raise ValueError(f"{name} is {kind} ({type(given).__name__}): {LOAD}")
@@ -160,10 +161,12 @@ def _of_columns(name, columns):
             refused.append(f"{label!r} ({dtype})")
         found.append(values)
     if refused:
+        columns, them = ("columns", "them") if refused[1:] else ("column", "it")
         named = ", ".join(refused[:COLUMNS_NAMED])
         more = f" and {len(refused) - COLUMNS_NAMED} more" if refused[COLUMNS_NAMED:] else ""
         raise ValueError(
-            f"{name}: no numbers in column {named}{more}: drop it, or turn it into numbers"
+            f"{name}: no numbers in {columns} {named}{more}: drop {them}, or turn {them} into "
+            "numbers"
         )
     return found
 
@@ -191,7 +194,7 @@ def _check_lengths(name, rows):
             raise ValueError(f"{name}: the parts of row {row} differ in length: pad or cut them")
         if shape != shapes[0]:
             raise ValueError(
-                f"{name}: rows differ in length: row {row} is of {_size(shape)} and row 0 of "
+                f"{name}: rows differ in length: row {row} has {_size(shape)} and row 0 "
                 f"{_size(shapes[0])}: pad or cut them"
             )
 
@@ -204,4 +207,4 @@ def _shape(row):
 
 
 def _size(shape):
-    return str(shape[0]) if len(shape) == 1 else f"the shape {shape}"
+    return f"{shape[0]} numbers" if len(shape) == 1 else f"the shape {shape}"

@@ -43,6 +43,11 @@ class Causes(list):
             raise NotPlain(self)
 
 
+def a(kind):
+    """The name of a class behind its article."""
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+
+
 class NotPlain(Exception):
     """A model is none that tfae's own engines compute; `causes` says why."""
 

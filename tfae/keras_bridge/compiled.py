@@ -6,7 +6,7 @@ import keras
 
 from tfae.config import ENGINES
 from tfae.host import console
-from tfae.keras_bridge.causes import Causes, NotPlain
+from tfae.keras_bridge.causes import Causes, NotPlain, a
 from tfae.keras_bridge.layers import TAKEN, leaf_layers
 from tfae.keras_bridge.plain import plain_engine, prove
 from tfae.keras_bridge.runners import KerasRunner, PlainRunner, build, build_optimizer
@@ -47,8 +47,9 @@ def check_taken(model):
     _check_model(model, causes)
     for layer in leaf_layers(model):
         if type(layer) not in TAKEN:
-            kind = type(layer).__name__
-            causes.add(f"layer {layer.name!r}", f"is a {kind} layer, which tfae.fit does not take")
+            causes.add(
+                f"layer {layer.name!r}", f"is {a(type(layer))} layer, which tfae.fit does not take"
+            )
     if not isinstance(model.loss, str) and not _is_loss_of_keras(model.loss):
         causes.add(
             "the loss",
@@ -92,8 +93,9 @@ def _is_loss_of_keras(loss):
 def _loss_of_ones_own(loss):
     if loss is None:
         return "none"
-    if isinstance(loss, (list, tuple, dict)):
-        return f"a {type(loss).__name__}"
+    for kind in (list, tuple, dict):
+        if isinstance(loss, kind):  # Keras has wrappers of these
+            return f"a {kind.__name__}"
     name = getattr(loss, "__name__", None)
     if name is None:
         return f"an object of your own ({type(loss).__name__})"

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfae.errors import TfaeError, TrainingError
 
+LONG = 200  # of a line, from where only its first sentence is said
 OUT_OF_MEMORY = "out of memory: give a smaller batch_size, or fewer rows at once"
 _OPS_XLA_LACKS = re.compile(r"\(No registered '(\w+)' OpKernel")
 # Names that TensorFlow gives to parts of its graphs, and colours of Keras' messages.
@@ -37,7 +38,8 @@ def compiling():
     except (*_REFUSALS, NotImplementedError, AttributeError) as error:
         raise ValueError(
             "an epoch of this model does not run as one compiled program: a layer, loss, metric or "
-            f"schedule does what XLA cannot ({in_words(error)}); train this model with model.fit"
+            f"schedule does what cannot be compiled ({in_words(error)}); train this model with "
+            "model.fit"
         ) from None
 
 
@@ -63,5 +65,6 @@ def in_words(error):
     for line in message.splitlines():
         line = _NAMES.sub("", line).strip().rstrip(":")
         if line and not line.startswith(_PREAMBLES):
-            return line.removesuffix(".")
+            first = line.split(". ")[0] if len(line) > LONG else line
+            return first.removesuffix(".")
     return type(error).__name__

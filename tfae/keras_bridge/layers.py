@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import keras
 
-from tfae.keras_bridge.causes import Causes
+from tfae.keras_bridge.causes import Causes, a
 from tfae.nn.spec import ACTIVATIONS
 
 # Those that a dense autoencoder is built of. Their epochs compile; that of others was never tried.
@@ -107,13 +107,13 @@ def _check_layer(layer, causes, inference):
             causes.add(name, "is channels first")
     elif kind in _TRAINING_ONLY:
         if not inference:
-            causes.add(name, f"is {_article(kind.__name__)}")
+            causes.add(name, f"is {a(kind)}")
         return
     elif kind in (keras.layers.Activation, keras.layers.ReLU, keras.layers.Dense):
         if _activation_of(layer) is None:
-            causes.add(name, "has an activation that is none of tfae's")
+            causes.add(name, f"has an activation that is none of tfae's{_named(layer)}")
     else:
-        causes.add(name, f"is {_article(kind.__name__)}")
+        causes.add(name, f"is {a(kind)}")
     if kind is keras.layers.Dense:
         if layer.bias is None:
             causes.add(name, "has no bias")
@@ -217,6 +217,15 @@ def _activation_of(layer):
     return next(found, None)
 
 
+def _named(layer):
+    """The activation of a layer that has one, as an addition."""
+    activation = getattr(layer, "activation", None)
+    if activation is None:
+        return ""
+    own = "" if activation.__module__.startswith("keras.") else "your own "
+    return f" ({own}{getattr(activation, '__name__', type(activation).__name__)})"
+
+
 def _check_widths(model, dense, causes):
     if not dense or len(set(map(id, dense))) < len(dense):
         causes.add("it", "has a Dense layer twice" if dense else "has no Dense layers")
@@ -228,7 +237,3 @@ def _check_widths(model, dense, causes):
         if layer.kernel.shape[0] != width:
             causes.add(f"layer {layer.name!r}", "is not one product of all that it is given")
         width = layer.units
-
-
-def _article(name):
-    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"

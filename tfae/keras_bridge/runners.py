@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfae.engines.xla import compiled
 from tfae.keras_bridge.failures import compiling, said_of
 from tfae.keras_bridge.rows import as_bytes
-from tfae.keras_bridge.targets import check_targets, outputs_for
+from tfae.keras_bridge.targets import check_targets, outputs_for, probed
 
 
 def _is_worth_saying(record):
@@ -163,7 +163,7 @@ def _alone(optimizer):
 
 
 def build(model, data):
-    """Have the model make its variables, its layers' and its metrics', by the first row.
+    """Have the model make its variables, its layers' and its metrics', by the first rows.
 
     Returns:
         The rank of what it gives for rows, N included.
@@ -174,10 +174,11 @@ def build(model, data):
     outputs = outputs_for(model, data)
     check_targets(model.loss, data, outputs.shape)
     rank = outputs.shape.rank
-    x, y, sample_weight = data.rows(slice(1)).for_keras(rank)
-    with said_of("Keras has no loss of such rows and targets"):
+    x, y, sample_weight = probed(data).for_keras(rank)
+    of_these = f"cannot be had of y {y.shape} and outputs {tuple(outputs.shape)}"
+    with said_of(f"the loss {of_these}"):
         model.compute_loss(x, y, outputs, sample_weight, training=False)
-    with said_of("Keras does not measure such rows and targets by the metrics"):
+    with said_of(f"the metrics {of_these}"):
         model.compute_metrics(x, y, outputs, sample_weight)
     model.reset_metrics()
     return rank

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfae.keras_bridge.failures import said_of
 
+PROBE_ROWS = 7  # which is hardly ever another dimension, too
 # Their targets are labels, a number for a whole vector of outputs.
 OF_LABELS = (
     "SparseCategoricalCrossentropy",
@@ -33,8 +34,13 @@ CROSS_ENTROPIES = (
 )
 
 
+def probed(data):
+    """The first rows: so many that what is broadcast over them shows, as over one it would not."""
+    return data.rows(slice(PROBE_ROWS))
+
+
 def outputs_for(model, data):
-    """What a model gives for the first row, [1, ...]; its variables are made by that.
+    """What a model gives for the first rows, of `probed`; its variables are made by that.
 
     Raises:
         ValueError: The rows are none of the model's, or it gives something else than one tensor.
@@ -44,7 +50,7 @@ def outputs_for(model, data):
             model.build((None, *data.x.shape[1:]))
     _check_rows(model, data.x)
     with said_of(f"the model does not take rows of the shape {data.x.shape[1:]}"):
-        outputs = model(data.x[:1], training=False)
+        outputs = model(probed(data).x, training=False)
     if not tf.is_tensor(outputs):
         raise ValueError(
             f"the model gives a {type(outputs).__name__}, not one tensor: train it with model.fit"
@@ -58,7 +64,7 @@ def check_targets(loss, data, output_shape):
     Args:
         loss: As `compile` was given it.
         data: The `Data`.
-        output_shape: Of the model's outputs, [1, ...].
+        output_shape: Of the model's outputs, [rows, ...].
 
     Raises:
         ValueError: With both shapes, and the `reshape` that helps where there is one.

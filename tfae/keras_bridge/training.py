@@ -176,7 +176,8 @@ def _validation(given):
     parts = given if isinstance(given, (tuple, list)) else (given,)
     if not 1 <= len(parts) <= 3:
         raise ValueError(
-            f"validation_data must be (x, y) or (x, y, sample_weight), or x alone; got {len(parts)} arrays"
+            "validation_data must be (x, y) or (x, y, sample_weight), or x alone; got "
+            f"{len(parts)} arrays"
         )
     return _of_validation(lambda: Data.of(*parts))
 

@@ -1,0 +1,31 @@
+"""What training made for a model ends with the model."""
+
+import gc
+import weakref
+
+import keras
+from keras_twins import FEATURES, compiled
+
+import tfae
+
+
+def graphs():
+    """How many of TensorFlow's graphs Python still has."""
+    for _ in range(3):  # what ends in one collection lets others end in the next
+        gc.collect()
+    return sum("FuncGraph" in type(thing).__name__ for thing in gc.get_objects())
+
+
+def test_graphs_live_no_longer_than_their_model(rows):
+    def trained():
+        noise = keras.layers.Dropout(0.1)
+        layers = [keras.layers.Dense(8), noise, keras.layers.Dense(FEATURES)]
+        model = compiled(lambda: keras.Sequential([keras.Input((FEATURES,)), *layers]))
+        assert tfae.fit(model, rows, batch_size=600, verbose=0).params["engine"] == "keras"
+        return weakref.ref(model)
+
+    trained()
+    before = graphs()
+    models = [trained() for _ in range(2)]
+    assert graphs() <= before
+    assert not any(model() for model in models)
