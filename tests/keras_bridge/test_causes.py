@@ -55,7 +55,8 @@ def test_all_causes_are_told_at_once(rows, capsys):
         (
             {"build": lambda: stack(output="softmax"), "optimizer": keras.optimizers.Nadam},
             {},
-            "layer 'last' has an activation that is none of tfae's (softmax), the optimizer is Nadam",
+            "layer 'last' has an activation that is none of tfae's (softmax), "
+            "the optimizer is Nadam",
         ),
         (
             {

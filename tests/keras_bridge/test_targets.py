@@ -130,7 +130,6 @@ def test_a_model_that_was_called_before_takes_any_number_of_rows(rows):
         ("categorical_crossentropy", lambda rows: rows * 2),
         ("crossentropy", lambda rows: rows * 2),
     ],
-    ids=str,
 )
 def test_a_cross_entropy_beyond_its_range_is_warned_of_once(loss, scaled, rows):
     model, x = compiled(sequential, loss=loss), scaled(rows)
