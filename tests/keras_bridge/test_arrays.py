@@ -117,7 +117,7 @@ def test_what_is_none_is_named_in_one_line(name, model):
         tfae.fit(model, given, verbose=0)
     assert "\n" not in str(raised.value)
     with pytest.raises(ValueError, match="validation_data: x"):
-        tfae.fit(model, np.ones((4, 3)), validation_data=given, verbose=0)
+        tfae.fit(model, np.ones((4, 3)), validation_data=(given,), verbose=0)
 
 
 def test_a_frame_trains_as_keras_trains_it(model):
