@@ -79,6 +79,9 @@ def flush(path):
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot, as some cannot a directory
+            raise
     finally:
         os.close(descriptor)
 

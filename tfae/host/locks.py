@@ -1,6 +1,7 @@
 """One process at a time in a directory."""
 
 import contextlib
+import fcntl
 import os
 
 
@@ -48,10 +49,8 @@ class DirectoryLock:
 
 def _lock(descriptor):
     try:
-        import fcntl
-
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise Taken from None
-    except (ImportError, OSError):
-        pass  # a system or a file system without them
+    except OSError:
+        pass  # a file system without them

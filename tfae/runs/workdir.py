@@ -125,12 +125,13 @@ class WorkDir:
             self._hold()
             self.check_free(overwrite)  # another run may have come and gone before it was held
             self.remove_partials()
-            for name in CONTENTS:
+            for name in reversed(CONTENTS):  # config.json last: until then it holds a run
                 remove(self.path / name)
             write_text(self._config, config.to_json())
         except OSError as error:
             raise DataError(
-                f"--workdir {self.path} cannot be written: {error.strerror or error}"
+                f"--workdir {self.path} cannot be written ({error.strerror or error}): see that "
+                "it can be, or name another directory"
             ) from None
 
     def remove_partials(self):
@@ -208,3 +209,4 @@ class WorkDir:
         """Have on the disk what was added to history.jsonl."""
         with writing(self._history):
             flush(self._history)
+            flush(self.path)
