@@ -23,7 +23,7 @@ from tfae.config import Parser
 from tfae.errors import TrainingError
 from tfae.kernels.gpu.build import SOURCES
 
-FLAGS = ("-std=c++17", "-O2", "-g", "-ffp-contract=off", "-fPIC", "-shared", "-pthread")
+FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-pthread")
 LIBRARIES = {"thread": "libtsan.so", "address": "libasan.so"}  # loaded before all others
 QUICK = ("adadelta, bfloat16", "clipped, float16", "a loss scale that is too high", "odd sizes")
 

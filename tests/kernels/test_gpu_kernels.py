@@ -1,6 +1,7 @@
 """The GPU's epoch kernel: its launch, its arithmetic as the processor runs it, its compilation."""
 
 import ctypes
+import fcntl
 import json
 import signal
 import subprocess
@@ -53,9 +54,12 @@ PROBLEMS = all_problems()
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    """The kernels as the processor runs them."""
-    return Host(build_host(tmp_path_factory.mktemp("gpu")))
+def host(cache_dir):
+    """The kernels as the processor runs them, built once for all test processes."""
+    with open(cache_dir / "host.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path = cache_dir / "host.so"
+        return Host(path if path.exists() else build_host(cache_dir))
 
 
 def assert_right(problem, launched):
