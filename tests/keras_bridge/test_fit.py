@@ -54,13 +54,10 @@ FUSED = {
     "cross-entropy": {"loss": "binary_crossentropy"},
 }
 KERAS = {
-    "rmsprop": {
+    "a call of its own": {
+        "build": Called,
         "optimizer": lambda: optimizers.RMSprop(),
         "loss": keras.losses.BinaryCrossentropy(label_smoothing=0.1),
-    },
-    "averaged": {
-        "optimizer": lambda: optimizers.Adam(use_ema=True, clipnorm=0.1),
-        "loss": "cosine_similarity",
     },
     "logits": {
         "build": lambda: sequential(output="linear"),
@@ -78,10 +75,10 @@ KERAS = {
         "loss": "poisson",
     },
     "normalised": {"build": normalised, "loss": "log_cosh"},
-    "a call of its own": {"build": Called},
-    "frozen": {
+    "frozen and averaged": {
         "build": lambda: sequential((16, 8), trainable=False),
-        "optimizer": lambda: optimizers.Adagrad(),
+        "optimizer": lambda: optimizers.Adagrad(use_ema=True, clipnorm=0.1),
+        "loss": "cosine_similarity",
     },
 }
 
