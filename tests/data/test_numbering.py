@@ -104,7 +104,18 @@ def test_a_nameless_column_of_values_is_none(tmp_path, front):
     frame.to_csv(tmp_path / "t.csv", index=False)
     parts = tables.read(tmp_path / "t.csv")
     np.testing.assert_array_equal(parts.arrays["train"], frame.to_numpy(np.float32))
-    assert parts.notes == ()
+    (note,) = parts.notes
+    assert "column 1 (without a name) stands in front and is trained on" in note
+
+
+def test_what_only_a_program_calls_so_is_left_out_whatever_it_holds(tmp_path):
+    frame = FRAME.copy()
+    frame.insert(0, "Unnamed: 0", np.arange(len(frame)) % 7)
+    for path in (tmp_path / "t.csv", tmp_path / "t.parquet"):
+        getattr(frame, f"to_{path.suffix[1:]}")(path, index=False)
+        parts = tables.read(path)
+        np.testing.assert_array_equal(parts.arrays["train"], FRAME.to_numpy(np.float32))
+        assert "'Unnamed: 0', which is an index by its name" in parts.notes[0]
 
 
 def test_whether_it_is_one_is_known_at_the_end(tmp_path):

@@ -1,5 +1,6 @@
 """Rows from numpy's files: .npy and .npz."""
 
+import re
 import zipfile
 
 import numpy as np
@@ -7,17 +8,13 @@ import numpy as np
 from tfae.data.parts import Parts
 from tfae.errors import DataError
 
-LABELS = ("y", "label", "target")
-VALIDATION = ("validation", "valid", "val")
+LABELS = re.compile(r"y(_.*)?|labels?(_.*)?|targets?(_.*)?")
+VALIDATION = ("validation", "valid", "val", "dev")
 # The members of a .npz that are training rows, each with what its own rows to validate with are
 # called. What is named after validation comes before a test part, which is for the end.
-NPZ_MEMBERS = {
-    "x_train": {**{f"x_{name}": "validation" for name in VALIDATION}, "x_test": "test"},
-    "train": {**dict.fromkeys(VALIDATION, "validation"), "test": "test"},
-    "x": {},
-    "rows": {},
-    "data": {},
-}
+_OWN = {f"{prefix}{name}": "validation" for name in VALIDATION for prefix in ("x_", "")}
+_OWN |= {"x_test": "test", "test": "test"}
+NPZ_MEMBERS = {"x_train": _OWN, "train": _OWN, "x": {}, "rows": {}, "data": {}}
 
 
 def read_npy(path):
@@ -40,7 +37,7 @@ def read_npz(path):
                 # asarray: a member that is no .npy comes as bytes
                 arrays = {part: np.asarray(archive[name]) for part, name in names.items()}
                 return Parts(arrays, _left_out(set(archive.files) - set(names.values())))
-        if archive.files and all(name.startswith(LABELS) for name in archive.files):
+        if archive.files and all(map(LABELS.fullmatch, archive.files)):
             raise DataError(
                 f"{path}: its members {_list(archive.files)} look like labels; add the rows, "
                 "for example as x_train"
@@ -58,7 +55,7 @@ def read_npz(path):
 
 
 def _left_out(names):
-    names = sorted(name for name in names if not name.startswith(LABELS))
+    names = sorted(name for name in names if not LABELS.fullmatch(name))
     return (f"left out its members {_list(names)}",) if names else ()
 
 

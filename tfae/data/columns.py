@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfae.data.numbering import index_columns, left_out
+from tfae.data.numbering import index_columns, left_out, trained_on
 from tfae.data.parts import Parts
 from tfae.data.rounding import Rounding, called
 from tfae.errors import DataError
@@ -49,8 +49,9 @@ def gather(batches, names, path, *, skip=(), suspects=0, notes=()):
         blocks.append(_block(read[suspects:], batch.num_rows, rounding, suspects))
         count += batch.num_rows
     levels = [np.concatenate(parts) if parts else np.empty(0) for parts in index]
-    told = index_columns(levels)
+    told = index_columns([names[i] for i in kept[:suspects]], levels)
     said = [left_out(names[i], i, values) for i, values in zip(kept, levels[:told], strict=False)]
+    said += [trained_on(names[i], i) for i in kept[told:suspects]]
     for i, values in enumerate(levels[told:], told):
         rounding.look(values, i)
     flat = [

@@ -118,7 +118,7 @@ def _judge(first, below):
     if words and not numbers and not odd:
         return True, []
     signs = _signs([cells[i] for i in numbers], [[row[i] for i in numbers] for row in rows])
-    if not cells[0] and numbers and _is_index([row[0] for row in rows]):
+    if signs and not cells[0] and _is_index([row[0] for row in rows]):
         signs += ENOUGH_SIGNS  # the corner above an index
     enough = signs >= ENOUGH_SIGNS and len(cells) > 1
     if enough or words > len(numbers) + odd + gaps:

@@ -15,7 +15,8 @@ UTF16_MARKS = b"\xff\xfe", b"\xfe\xff"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 # Numbers of other programs, which float() and pyarrow do not take.
 ODD_NUMBER = re.compile(
-    r"[+-]?(0[xX][\da-fA-F]+|[\d.]+[dD][+-]?\d+|\d+(_\d+)+|\d{1,3}([,.' ]\d{3})+([.,]\d*)?|\d*,\d+)"
+    r"[+-]?([iI]nf(inity)?|INF|0[xX][\da-fA-F]+|[\d.]+[dD][+-]?\d+|\d+(_\d+)+"
+    r"|\d{1,3}([,.' ]\d{3})+([.,]\d*)?|\d*,\d+)"
 )
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")

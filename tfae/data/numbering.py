@@ -8,6 +8,7 @@ from tfae.data.rounding import called
 
 # What pandas calls an index that had no name, in the file and when it reads that back.
 INDEX_NAME = re.compile(r"|Unnamed: \d+(\.\d+)*|index|level_\d+|__index_level_\d+__")
+COUNTER_NAME = re.compile(r"Unnamed: \d+(\.\d+)*|__index_level_\d+__")  # nobody's own
 FEWEST_ROWS = 10  # of fewer, a column counts up by chance
 HEAD_ROWS = 64
 
@@ -20,24 +21,38 @@ def leading_index(names):
     return count
 
 
-def index_columns(columns):
-    """How many of the columns in front are an index: whole numbers, together never the same twice.
+def index_columns(names, columns):
+    """How many of the columns in front are an index.
+
+    That are whole numbers, together never the same twice; and whatever has a name that only a
+    program gives.
 
     Args:
+        names: Of the columns.
         columns: List of arrays [N], which stand in front of others that have names.
     """
-    whole = 0
+    whole = given = 0
     while whole < len(columns) and _is_whole(columns[whole]):
         whole += 1
-    return next((count for count in range(whole, 0, -1) if _all_differ(columns[:count])), 0)
+    while given < len(columns) and COUNTER_NAME.fullmatch(names[given]):
+        given += 1
+    found = next((count for count in range(whole, 0, -1) if _all_differ(columns[:count])), 0)
+    return max(found, given)
 
 
 def left_out(name, column, values):
     """The line that says that a column [N] of an index was left out."""
-    low, high = values.min(), values.max()
+    low, high = values.min(initial=0), values.max(initial=0)
     counts = low in (0, 1) and high - low == len(values) - 1
-    what = "numbers the rows" if counts else "is an index: whole numbers that only tell rows apart"
+    what = "is an index by its name"
+    if _is_whole(values) and _all_differ([values]):
+        what = "numbers the rows" if counts else "is an index: whole numbers that tell rows apart"
     return f"left out {called(name, column)}, which {what}; give it a name of its own to keep it"
+
+
+def trained_on(name, column):
+    """The line that says that a column without a name of its own is trained on."""
+    return f"{called(name, column)} stands in front and is trained on; drop it if it is an index"
 
 
 def numbering_notes(rows, names=None):

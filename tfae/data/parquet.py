@@ -26,11 +26,11 @@ def read_parquet(path):
         skip = {i for i, name in enumerate(schema.names) if name in index}
         if skip and len(skip) == len(schema.names):
             raise DataError(f"{path}: holds pandas' index and no other column; give it columns")
-        kept = [field for i, field in enumerate(schema) if i not in skip]
-        for field in kept:
-            _refuse_what_is_no_number(field, path)
-        suspects = leading_index([field.name for field in kept])
-        while suspects and not all(types.is_integer(field.type) for field in kept[:suspects]):
+        kept = [(i, field) for i, field in enumerate(schema) if i not in skip]
+        for i, field in kept:
+            _refuse_what_is_no_number(field, i, path)
+        suspects = leading_index([field.name for _, field in kept])
+        while suspects and not all(types.is_integer(field.type) for _, field in kept[:suspects]):
             suspects -= 1
         notes = [
             f"left out {called(schema.names[i], i)}, which is pandas' index; make it a column "
@@ -56,10 +56,10 @@ def _pandas_index(schema):
     return {*listed, *filter(PANDAS_INDEX.fullmatch, schema.names)}
 
 
-def _refuse_what_is_no_number(field, path):
+def _refuse_what_is_no_number(field, column, path):
     from pyarrow import types
 
-    kind, title = element_type(field.type), called(field.name, 0)
+    kind, title = element_type(field.type), called(field.name, column)
     if is_number(kind):
         return
     if types.is_null(kind):

@@ -21,7 +21,8 @@ class Rounding:
     """Looks at columns, block by block, before they become float32.
 
     A column counts as rounded where different values of it fall together, and it is not one of
-    numbers with a fraction whose range float32 cuts into thousands of steps.
+    numbers with a fraction whose range float32 cuts into thousands of steps; of whole numbers, such
+    as ids, also where one is changed.
     """
 
     def __init__(self):
@@ -59,18 +60,22 @@ class Rounding:
                 self._found[column] = what, False
             return
         before = len(np.unique(values))
-        if after == before:
-            return
         whole = values.dtype.kind in "iu" or (
             max(-low, high) <= FLOAT64_WHOLE_LIMIT and bool((values == np.rint(values)).all())
         )
+        changed = whole and int((values.astype(np.float32).astype(np.float64) != values).sum())
+        if after == before and not changed:
+            return
         edge = f"up to {int(high):,}" if high >= -low else f"down to {int(low):,}"
         what = (
             f"holds whole numbers {edge}, which float32 rounds"
             if whole
             else "lies so far from zero for its range that float32 rounds it"
         )
-        what += f": {before:,} different values in {len(values):,} rows become {after:,}"
+        if after == before:
+            what += f": {changed:,} of {len(values):,} are changed"
+        else:
+            what += f": {before:,} different values in {len(values):,} rows become {after:,}"
         self._found[column] = f"{what}; subtract an offset or drop it", whole
 
     def notes(self, names=None):

@@ -27,7 +27,9 @@ CONTENTS = (
 )
 
 
-PARTIAL = re.compile(r"\..*\.partial(\.\w+)?")
+# What a killed write leaves beside them.
+_STEMS = "|".join(sorted({re.escape(name.split(".")[0]) for name in CONTENTS}))
+PARTIAL = re.compile(rf"\.({_STEMS})\.\d+\.partial(\.\w+)?")
 
 
 class WorkDir:

@@ -20,8 +20,8 @@ class Callback:
 
     An epoch's record has `epoch` (from 1), `loss`, `val_loss`, which is None where the epoch had no
     validation, `epoch_s` and `rows_per_s`; all are None but the epoch where a resumed run has lost
-    its record. The weights are those of `trainer.epoch`: where one call
-    trains several epochs, of the last one, whose record comes last.
+    its record. The weights are those of `trainer.epoch`: where one call trains several epochs, of
+    the last one, whose record comes last.
     """
 
     def train_begin(self, trainer):

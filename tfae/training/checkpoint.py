@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfae.errors import DataError
 from tfae.host.files import flush, remove, writing
 
+_UNREADABLE = PermissionError, tf.errors.PermissionDeniedError, tf.errors.UnavailableError
 KEEP = 2  # the one before the last stays, should the last be damaged
 
 
@@ -98,6 +99,10 @@ class Checkpoints:
             self._checkpoint.read(str(self._path(epoch) / "state")).assert_consumed()
         except MemoryError:
             raise
+        except _UNREADABLE as error:  # which says nothing of what is in it
+            raise DataError(
+                f"{self._path(epoch)} cannot be read ({_reason(error)}): see that it can be"
+            ) from None
         except Exception as error:  # damage can surface anywhere in TensorFlow
             return _reason(error)
         return None

@@ -11,7 +11,7 @@ from tfae.host.environment import visible_gpus
 from tfae.kernels.build import FLAGS, compiler_command
 from tfae.kernels.compiler import KernelError, build_once, cached_path
 from tfae.kernels.gpu.build import SOURCES, build_kernel, nvcc_command
-from tfae.kernels.gpu.plan import Device, largest_cluster
+from tfae.kernels.gpu.plan import Device
 
 # Of the CUDA driver's CUdevice_attribute.
 _MULTIPROCESSORS = 16
@@ -57,7 +57,7 @@ def load(say=lambda line: None):
     major, minor = map(attribute, _CAPABILITY)
     nvcc_command(f"{major}.{minor}")
     limits = map(attribute, (_MULTIPROCESSORS, _SHARED_BYTES_A_BLOCK))
-    device = Device(*limits, largest_cluster(major))
+    device = Device(*limits)  # without clusters, whose kernel no device has run yet
     return GpuKernels(load_op(say), device, f"{major}.{minor}", say)
 
 
