@@ -29,7 +29,7 @@ CONTENTS = (
 
 # What a killed write leaves beside them.
 _STEMS = "|".join(sorted({re.escape(name.split(".")[0]) for name in CONTENTS}))
-PARTIAL = re.compile(rf"\.({_STEMS})\.\d+\.partial(\.\w+)?")
+PARTIAL = re.compile(rf"\.(({_STEMS})\.\d+|epoch-\d+)\.partial(\.\w+)?")
 
 
 class WorkDir:
