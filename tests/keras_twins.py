@@ -50,11 +50,12 @@ def images():
 
 
 def normalised():
-    """With layers whose variables are no weights of a Dense layer."""
+    """With layers whose variables are no weights of a Dense layer, and one that is frozen."""
     return keras.Sequential(
         [
             keras.Input((FEATURES,)),
             keras.layers.Rescaling(2.0, -1.0),
+            keras.layers.Dense(12, "tanh", trainable=False),
             keras.layers.Dense(8, use_bias=False),
             keras.layers.BatchNormalization(),
             keras.layers.LeakyReLU(),

@@ -18,8 +18,8 @@ def stack(*between, output="sigmoid", after=(), **hidden):
 
 
 def reason(model, rows, **options):
-    """What a call tells of it."""
-    return tfae.fit(model, rows, verbose=0, **options).params["reason"]
+    """What a call tells of it before its first epoch."""
+    return tfae.fit(model, rows, epochs=0, verbose=0, **options).params["reason"]
 
 
 def test_all_causes_are_told_at_once(rows, capsys):

@@ -157,7 +157,7 @@ def test_what_the_engines_do_not_compute_is_left_to_keras(name, rows):
 
 def test_an_engine_must_have_keras_loss(native, rows, monkeypatch):
     """What no condition caught, the loss of some rows would."""
-    monkeypatch.setattr("tfae.keras_bridge.plain._loss_name", lambda loss, causes: "mae")
+    monkeypatch.setattr("tfae.keras_bridge.own_engine._loss_name", lambda loss, causes: "mae")
     runner = runner_for(compiled(sequential), Data.of(rows), BATCH)
     assert isinstance(runner, KerasRunner)
     assert "where Keras' is" in runner.reason

@@ -16,15 +16,6 @@ encoded = layers.Dense(32, activation='relu',
                        activity_regularizer=regularizers.l1(10e-5))(input_img)
 decoded = layers.Dense(784, activation='sigmoid')(encoded)
 """
-DEEP = """
-encoded = layers.Dense(128, activation='relu')(input_img)
-encoded = layers.Dense(64, activation='relu')(encoded)
-encoded = layers.Dense(32, activation='relu')(encoded)
-
-decoded = layers.Dense(64, activation='relu')(encoded)
-decoded = layers.Dense(128, activation='relu')(decoded)
-decoded = layers.Dense(784, activation='sigmoid')(decoded)
-"""
 SCRIPT = """
 import keras
 from keras import layers, regularizers
@@ -46,9 +37,7 @@ decoded_imgs = autoencoder.predict(x_test, verbose=0)
 """
 
 
-@pytest.mark.parametrize(
-    ("model", "engine"), [(SIMPLE, "fused"), (SPARSE, "keras"), (DEEP, "fused")]
-)
+@pytest.mark.parametrize(("model", "engine"), [(SIMPLE, "fused"), (SPARSE, "keras")])
 def test_a_model_of_the_blog_trains_as_it_does_there(native, digits, model, engine):
     train, test = (part[:3000].astype("float32") / 255.0 for part in digits)
     after = []

@@ -5,7 +5,6 @@ import fcntl
 import json
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -105,13 +104,6 @@ def test_the_problems_go_each_way_through_the_kernel():
 def test_results_are_the_same_to_the_bit(host, device):
     problem = Problem(100, 16, 32, sparse_bytes(80, 100))
     assert equal(*(host.launch(problem, problem.plan(device)) for _ in range(2)))
-
-
-def test_no_sanitizer_complains_of_what_blocks_hand_to_each_other():
-    """Also where a number's flag would be seen before the number."""
-    command = [sys.executable, "-m", "benchmarks.gpu.host", "--quick", "--sanitize", "thread"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("wait", ["Take(place, 1)", "TakeQuads<8>(place, 4, 2, 1, [](auto...) {})"])
@@ -221,7 +213,7 @@ def test_an_engine_refuses_what_no_gpu_would_take(layers, precision, reason):
     ],
 )
 def test_xla_is_taken_on_a_gpu_for_a_reason(settings, reason, monkeypatch):
-    monkeypatch.setattr("tfae.engines.visible_gpus", lambda: ["a GPU"])
+    monkeypatch.setattr("tfae.engines.choice.visible_gpus", lambda: ["a GPU"])
     config = TrainConfig(**settings)
     engine, why = make_engine(config, Autoencoder(Stack.mirrored(36, config.layers)).network, 600)
     assert engine.name == "xla"
@@ -229,7 +221,7 @@ def test_xla_is_taken_on_a_gpu_for_a_reason(settings, reason, monkeypatch):
 
 
 def test_a_run_on_a_gpu_leaves_the_reason(rows_file, tmp_path, monkeypatch):
-    monkeypatch.setattr("tfae.engines.visible_gpus", lambda: ["a GPU"])
+    monkeypatch.setattr("tfae.engines.choice.visible_gpus", lambda: ["a GPU"])
     options = ["--epochs", "1", "--quiet", "--workdir", f"{tmp_path}/run"]
     assert train(["--dataset", str(rows_file), *options]) == 0
     engine = json.loads((tmp_path / "run" / "run.json").read_text())["engine"]

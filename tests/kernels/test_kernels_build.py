@@ -20,11 +20,11 @@ from tfae.nn.spec import Stack
 
 @pytest.fixture
 def fake_compiler(tmp_path, native, monkeypatch):
-    """A compiler that copies the library that there is: it takes a second, and keeps a log."""
+    """A compiler that copies the library that there is: it takes a moment, and keeps a log."""
     library = build().path
     script, log = tmp_path / "slow-c++", tmp_path / "log"
     script.write_text(
-        f'#!/bin/sh\n[ "$1" = --version ] && exit 0\necho run >> {log}\nsleep 1\n'
+        f'#!/bin/sh\n[ "$1" = --version ] && exit 0\necho run >> {log}\nsleep 0.3\n'
         f'while [ "$1" != -o ]; do shift; done\ncp {library} "$2"\n'
     )
     script.chmod(0o755)

@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 
-from tfae.data.parts import Parts
+from tfae.data.loaded import Loaded
 from tfae.errors import DataError
 
 LABELS = re.compile(r"y(_.*)?|labels?(_.*)?|targets?(_.*)?")
@@ -19,7 +19,7 @@ NPZ_MEMBERS = {"x_train": _OWN, "train": _OWN, "x": {}, "rows": {}, "data": {}}
 
 def read_npy(path):
     """The array of a .npy as "train", memory-mapped."""
-    return Parts({"train": np.lib.format.open_memmap(path, mode="r")})
+    return Loaded({"train": np.lib.format.open_memmap(path, mode="r")})
 
 
 def read_npz(path):
@@ -36,7 +36,7 @@ def read_npz(path):
                 names = {"train": train} | {others[name]: name for name in own}
                 # asarray: a member that is no .npy comes as bytes
                 arrays = {part: np.asarray(archive[name]) for part, name in names.items()}
-                return Parts(arrays, _left_out(set(archive.files) - set(names.values())))
+                return Loaded(arrays, _left_out(set(archive.files) - set(names.values())))
         if archive.files and all(map(LABELS.fullmatch, archive.files)):
             raise DataError(
                 f"{path}: its members {_list(archive.files)} look like labels; add the rows, "
@@ -51,7 +51,7 @@ def read_npz(path):
                 "rows or data"
             )
         (name, array), *_ = arrays.items()
-        return Parts({"train": array}, (f"took its member {name!r} for the rows",))
+        return Loaded({"train": array}, (f"took its member {name!r} for the rows",))
 
 
 def _left_out(names):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from tfae.data.loaded import Loaded
 from tfae.data.numbering import index_columns, left_out, trained_on
-from tfae.data.parts import Parts
 from tfae.data.rounding import Rounding, called
 from tfae.errors import DataError
 
@@ -23,7 +23,7 @@ def gather(batches, names, path, *, skip=(), suspects=0, notes=()):
         notes: Lines that come before those found here.
 
     Returns:
-        `Parts` of "train" [N, D], uint8 where all columns are and else float32.
+        `Loaded` of "train" [N, D], uint8 where all columns are and else float32.
 
     Raises:
         DataError: A cell is empty, or lists differ in length.
@@ -60,7 +60,7 @@ def gather(batches, names, path, *, skip=(), suspects=0, notes=()):
         for j in range(width)
     ]
     rows = _joined(levels[told:], blocks, count, len(flat) - told)
-    return Parts({"train": rows}, (*notes, *said, *rounding.notes(flat)), flat[told:])
+    return Loaded({"train": rows}, (*notes, *said, *rounding.notes(flat)), flat[told:])
 
 
 def _block(columns, count, rounding, first):

@@ -54,7 +54,7 @@ def load(data_dir=None, required=True, quiet=False):
 
 
 def _in_folder(folder, option):
-    """Parts and origin of what a folder holds of MNIST, or None."""
+    """Loaded and origin of what a folder holds of MNIST, or None."""
     if not folder.exists():
         return None
     if not folder.is_dir():

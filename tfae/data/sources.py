@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tfae.data import checks, idx, mnist, tables, tfds
-from tfae.data.parts import Parts
+from tfae.data.loaded import Loaded
 from tfae.errors import DataError
 from tfae.nn.randomness import generator
 
@@ -132,14 +132,14 @@ def load(
 
 
 def _find(dataset, data_dir, quiet):
-    """The `Parts`, and the first four fields of Source."""
+    """The `Loaded`, and the first four fields of Source."""
     reason = ""
     if dataset in ("auto", "mnist"):
         parts, origin, missing = mnist.load(data_dir, required=dataset == "mnist", quiet=quiet)
         if parts:
             if data_dir or os.environ.get("TFAE_DATA_DIR"):
                 reason = ", ".join(missing)
-            return Parts(parts), ("mnist", "MNIST", origin, reason)
+            return Loaded(parts), ("mnist", "MNIST", origin, reason)
         reason = f"no MNIST was found: {', '.join(missing[:-1])}, and {missing[-1]}"
     if dataset in ("auto", "glyphs"):
         from tfae.data import glyphs  # loads matplotlib
@@ -148,13 +148,13 @@ def _find(dataset, data_dir, quiet):
         parts = {"train": digits.train_images, "test": digits.test_images}
         origin = "drawn from matplotlib's fonts, seed 0"
         title = "built-in digits (no MNIST found)" if reason else "built-in digits (not MNIST)"
-        return Parts(parts), ("glyphs", title, origin, reason)
+        return Loaded(parts), ("glyphs", title, origin, reason)
     if dataset.startswith("tfds:"):
         name = dataset.removeprefix("tfds:")
         if not re.fullmatch(r"[\w-]+(/[\w.-]+)*(:\d+\.\d+\.\d+)?", name):
             raise DataError(f"--dataset {dataset}: give it as tfds:NAME, tfds:NAME/CONFIG:1.2.3")
         parts, copy = tfds.load(name, data_dir, quiet)
-        return Parts(parts), (dataset, f"{name} (TFDS)", f"TFDS copy in {copy}", "")
+        return Loaded(parts), (dataset, f"{name} (TFDS)", f"TFDS copy in {copy}", "")
     path = Path(dataset).expanduser()
     return _read(path), (path.resolve().stem, _printable(path.resolve().name), str(path), "")
 
@@ -165,7 +165,7 @@ def _printable(name):
 
 
 def _read(path):
-    """The `Parts` of a file or folder."""
+    """The `Loaded` of a file or folder."""
     if not path.exists():
         raise DataError(
             f"--dataset {path}: there is no such file or folder; allowed are auto, mnist, glyphs, "
@@ -180,7 +180,7 @@ def _read(path):
             f"{path}: this folder holds no IDX images for training; they are called "
             "train-images-idx3-ubyte, and t10k-images-idx3-ubyte for validation (or .gz)"
         )
-    return Parts({part: idx.read_images(file) for part, file in files.items()})
+    return Loaded({part: idx.read_images(file) for part, file in files.items()})
 
 
 def _source(parts, described, validation_fraction, seed, block_rows):

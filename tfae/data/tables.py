@@ -25,7 +25,7 @@ def read(path):
         path: The Path of an existing file.
 
     Returns:
-        `Parts`: "train" and, where the file has one, "validation" or "test": from .npy and .npz
+        `Loaded`: "train" and, where the file has one, "validation" or "test": from .npy and .npz
         in any shape and any dtype but Python objects, from tables [N, D] uint8 (where every column
         is) or float32.
 

@@ -8,7 +8,7 @@ from tfae.config import ENGINES
 from tfae.host import console
 from tfae.keras_bridge.causes import Causes, NotPlain, a
 from tfae.keras_bridge.layers import TAKEN, leaf_layers
-from tfae.keras_bridge.plain import plain_engine, prove
+from tfae.keras_bridge.own_engine import own_engine, prove
 from tfae.keras_bridge.runners import KerasRunner, PlainRunner, build, build_optimizer
 from tfae.nn.precision import PRECISIONS
 
@@ -165,7 +165,7 @@ def runner_for(
 
 def _make_runner(model, data, output_rank, batch_size, precision, engine, say):
     try:
-        made = plain_engine(model, data, batch_size, precision, engine, say)
+        made = own_engine(model, data, batch_size, precision, engine, say)
         runner = PlainRunner(*made, data.x.shape[1:], model.metrics[0])
         prove(model, runner, data)
         return runner

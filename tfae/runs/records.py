@@ -1,4 +1,4 @@
-"""What run.json and a line of history.jsonl say, and the one way in which they are read back.
+"""run.json and history.jsonl: what they say, and the one way in which each is written and read.
 
 A schema is a type, several (of which a value may have any), `[schema]` for a list of such, or a
 dictionary of what an object must hold; it may hold more.
@@ -10,6 +10,7 @@ import math
 import sys
 
 from tfae.errors import DataError
+from tfae.host.files import write_text, writing
 
 NUMBER = (int, float)
 MAYBE = (int, float, type(None))
@@ -71,6 +72,26 @@ def read_run(path):
     if flaw := _flaw_of(facts, wanted, "what it holds"):
         raise DataError(f"{path} cannot be used ({flaw})")
     return facts
+
+
+def write_run(path, facts):
+    """Write run.json whole.
+
+    Raises:
+        NotWritten: It cannot be.
+    """
+    write_text(path, json.dumps(facts, indent=2) + "\n")
+
+
+def write_history(path, history):
+    """Replace a history.jsonl by these records; raises as `write_run`."""
+    write_text(path, "".join(json.dumps(record) + "\n" for record in history))
+
+
+def append_history(path, record):
+    """Add one epoch's record to a history.jsonl; raises as `write_run`."""
+    with writing(path), path.open("a") as file:
+        file.write(json.dumps(record) + "\n")
 
 
 def read_history(path):

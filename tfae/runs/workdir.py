@@ -1,6 +1,5 @@
 """The work directory: what a run leaves, each file written whole or not at all, by one run."""
 
-import json
 import re
 import shlex
 import time
@@ -188,7 +187,7 @@ class WorkDir:
 
     def write_run(self, facts):
         """Write run.json."""
-        write_text(self._run, json.dumps(facts, indent=2) + "\n")
+        records.write_run(self._run, facts)
 
     def read_history(self):
         """The records of history.jsonl, in the order of its lines.
@@ -200,12 +199,11 @@ class WorkDir:
 
     def write_history(self, history):
         """Replace history.jsonl by these records."""
-        write_text(self._history, "".join(json.dumps(record) + "\n" for record in history))
+        records.write_history(self._history, history)
 
     def append_history(self, record):
         """Add one epoch's record to history.jsonl."""
-        with writing(self._history), self._history.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        records.append_history(self._history, record)
 
     def flush_history(self):
         """Have on the disk what was added to history.jsonl."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Parts(NamedTuple):
+class Loaded(NamedTuple):
     """The arrays of a file or folder, as stored.
 
     Attributes:

@@ -27,7 +27,7 @@ PROOF_ROWS = 64
 PROOF_RTOL = {"float32": 1e-4, "mixed_bfloat16": 3e-2, "mixed_float16": 3e-3}
 
 
-def plain_engine(model, data, batch_size, precision, name, say):
+def own_engine(model, data, batch_size, precision, name, say):
     """The engine of tfae's own that updates the model's and the optimizer's variables in place.
 
     Args:
