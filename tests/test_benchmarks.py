@@ -80,7 +80,7 @@ def slots(monkeypatch):
 
 
 def test_parity_lets_a_right_engine_pass_and_refuses_wrong_ones(images, slots, tmp_path, capsys):
-    broken = "StaleGradient", "DroppedBatch", "BatchMean", "FrozenBias"
+    broken = "StaleGradient", "BatchMean", "FrozenBias"
     arguments = [*PARITY, "--dataset", images, "--precisions", "float32"]
     with pytest.raises(SystemExit) as stop:
         parity.main([*arguments, "--json", str(tmp_path / "p.json")], slots("right", *broken))
@@ -213,18 +213,18 @@ def small_sweep(monkeypatch):
     monkeypatch.setattr(scaling, "SWEEPS", {"batch": sweep})
 
 
-@pytest.mark.usefixtures("small_sweep")
+@pytest.mark.usefixtures("small_sweep", "native")
 def test_scaling_refuses_a_wrong_engine(images, tmp_path, capsys):
     """At the first point, whose last batch is short: at the other this one is right."""
-    arguments = ["--dataset", images, "--engines", "xla", "--turns", "1"]
+    arguments = ["--dataset", images, "--engines", "fused", "--turns", "1"]
     arguments += ["--json", str(tmp_path / "s.json")]
     with pytest.raises(SystemExit) as stop:
-        scaling.main(arguments, ours=broken_engines.BatchMean)
+        scaling.main(arguments, ours=broken_engines.WrongAtShortBatches)
     assert stop.value.code == 1
-    assert "batch 32: WRONG, tfae, xla: a loss of" in capsys.readouterr().out
+    assert "batch 32: WRONG, tfae, fused: a loss of" in capsys.readouterr().out
     results = json.loads((tmp_path / "s.json").read_text())["results"]
     named = [(result["value"], result["name"]) for result in results]
-    assert named == [(32, "Keras fit"), (64, "Keras fit"), (64, "tfae, xla")]
+    assert named == [(32, "Keras fit"), (64, "Keras fit"), (64, "tfae, fused")]
 
 
 @pytest.mark.usefixtures("small_sweep")

@@ -8,6 +8,7 @@ from keras.optimizers import schedules
 from keras_twins import (
     BATCH,
     FEATURES,
+    UNEVEN_BATCH,
     Called,
     compiled,
     functional,
@@ -137,7 +138,9 @@ def go_on_with_keras(ours, theirs, x, y=None):
 def test_histories_and_weights_are_keras_own(native, name, rows):
     settings = {"build": sequential, **(FUSED.get(name) or KERAS[name])}
     x = rows.reshape(-1, 6, 6) if name == "images" else rows
-    ours, theirs, engine = train_both(settings, x, validation_split=0.2)
+    uneven = name in FUSED or name == "a call of its own"
+    batch_size = UNEVEN_BATCH if uneven else BATCH
+    ours, theirs, engine = train_both(settings, x, validation_split=0.2, batch_size=batch_size)
     assert engine == ("fused" if name in FUSED else "keras")
     same_weights(ours, theirs)
     go_on_with_keras(ours, theirs, x)
@@ -163,6 +166,7 @@ def test_targets_weights_and_validation_data_are_keras_own(native, kind, rows):
         options = {"validation_data": (noisy[:100], rows[:100]), "validation_freq": 2}
     elif kind == "weighted":
         options = {"sample_weight": rng.random(600), "validation_split": 0.1}
+        options |= {"batch_size": UNEVEN_BATCH}
         metrics = {"metrics": ["mae"], "weighted_metrics": ["mse"]}
     elif kind == "validated":
         options = {"validation_data": (rows[:100], rows[:100])}
