@@ -78,6 +78,52 @@ class Called(keras.Model):
         return self.decoder(self.encoder(rows))
 
 
+def noisy():
+    """That draws: what, follows from Keras' own seeds."""
+    layers = sequential((16,)).layers
+    layers.insert(0, keras.layers.GaussianNoise(0.1))
+    layers.insert(2, keras.layers.Dropout(0.2))
+    return keras.Sequential([keras.Input((FEATURES,)), *layers])
+
+
+class Transposed(keras.layers.Layer):
+    """A decoder with the kernel of an encoder."""
+
+    def __init__(self, dense):
+        super().__init__()
+        self.dense = dense
+
+    def build(self, _):
+        self.bias = self.add_weight(shape=(FEATURES,), initializer="zeros")
+
+    def call(self, codes):
+        return keras.ops.sigmoid(codes @ keras.ops.transpose(self.dense.kernel) + self.bias)
+
+
+def tied():
+    """With a layer of somebody's own."""
+    rows, encoder = keras.Input((FEATURES,)), keras.layers.Dense(8, "relu")
+    return keras.Model(rows, Transposed(encoder)(encoder(rows)))
+
+
+def own_loss(targets, outputs):
+    """None of Keras'."""
+    return keras.ops.mean(keras.ops.square(targets - outputs) * (1 + targets), axis=-1)
+
+
+def convolutions():
+    """Of images, by layers that XLA has no quick way for."""
+    return keras.Sequential(
+        [
+            keras.Input((FEATURES,)),
+            keras.layers.Reshape((6, 6, 1)),
+            keras.layers.Conv2D(4, 3, strides=2, padding="same", activation="relu"),
+            keras.layers.Conv2DTranspose(1, 3, strides=2, padding="same"),
+            keras.layers.Flatten(),
+        ]
+    )
+
+
 def conv():
     """No dense autoencoder."""
     return keras.Sequential(

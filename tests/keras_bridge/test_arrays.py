@@ -74,23 +74,7 @@ NOT_TAKEN = {
     "scipy's": (scipy.sparse.eye(3, format="csr"), r"scipy.sparse matrix: x.toarray\(\) has its"),
     "a sparse tensor": (tf.sparse.eye(3), r"tf.sparse.to_dense\(x\) has its rows"),
     "a ragged tensor": (tf.ragged.constant([[1.0], [2.0, 3.0]]), r"x.to_tensor\(\) pads"),
-    "a Dataset": (tf.data.Dataset.range(3), r"x is a tf.data Dataset \(.*load the rows"),
-    "a generator": ((row for row in [1]), "x is a generator .*: load the rows .* or use model.fit"),
-    "an iterator": (iter([1]), "x is an iterator"),
 }
-
-
-class Batches(keras.utils.PyDataset):
-    """Rows in two batches."""
-
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, batch):
-        return np.ones((2, 3)), np.ones((2, 3))
-
-
-NOT_TAKEN["a PyDataset"] = (Batches(), r"x is a keras.utils.PyDataset \(Batches\): load the rows")
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import optimizers
 from keras.optimizers import schedules
 from keras_twins import (
@@ -11,13 +12,17 @@ from keras_twins import (
     UNEVEN_BATCH,
     Called,
     compiled,
+    convolutions,
     functional,
     images,
     nested,
+    noisy,
     normalised,
+    own_loss,
     same_histories,
     same_weights,
     sequential,
+    tied,
     train_both,
 )
 from tolerances import EPOCH_LOSS_RTOL, MIXED_LOSS_RTOL
@@ -61,6 +66,9 @@ KERAS = {
         "loss": keras.losses.BinaryCrossentropy(label_smoothing=0.1),
         "metrics": ["mse", "mae", "binary_accuracy"],
     },
+    "dropped and noisy": {"build": noisy, "optimizer": lambda: optimizers.Adam(0.01)},
+    "tied, by a loss of one's own": {"build": tied, "loss": own_loss},
+    "of convolutions": {"build": convolutions},
     "regularizers": {
         "build": lambda: sequential(
             kernel_regularizer=keras.regularizers.L2(1e-3),
@@ -179,6 +187,48 @@ def test_targets_weights_and_validation_data_are_keras_own(native, kind, rows):
     go_on_with_keras(ours, theirs, x, y)
 
 
+class Stop(keras.callbacks.Callback):
+    """Ends the training after so many epochs."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = epoch + 1 >= self.epochs
+
+
+def test_what_is_worth_it_is_compiled(native, rows):
+    """By XLA, to the same numbers; with a short last batch."""
+    settings = {"build": normalised, "metrics": ["mse", "mae"]}
+    ours, theirs = compiled(**settings), compiled(**settings)
+    options = {"batch_size": UNEVEN_BATCH, "shuffle": False, "verbose": 0, "validation_split": 0.2}
+    expected = theirs.fit(rows, rows, epochs=3, **options)
+    history = tfae.fit(ours, rows, epochs=10_000, callbacks=[Stop(3)], **options)
+    (runner,) = ours._tfae_kept.runners.values()
+    assert runner.compiled
+    same_histories(history, expected)
+    same_weights(ours, theirs)
+    go_on_with_keras(ours, theirs, rows)
+
+
+def test_what_xla_does_not_compile_goes_on_as_a_graph(rows):
+    class Looked(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return tf.numpy_function(lambda step: np.float32(0.1), [step], tf.float32)
+
+    settings = {"build": normalised, "optimizer": lambda: optimizers.SGD(Looked())}
+    ours, theirs = compiled(**settings), compiled(**settings)
+    options = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
+    expected = theirs.fit(rows, rows, epochs=3, **options)
+    history = tfae.fit(ours, rows, epochs=10_000, callbacks=[Stop(3)], **options)
+    assert (
+        "as a graph, since XLA does not compile it: XLA has no PyFunc" in (history.params["reason"])
+    )
+    same_histories(history, expected)
+    same_weights(ours, theirs)
+
+
 def test_targets_that_equal_the_rows_are_the_rows(native, rows):
     history = tfae.fit(compiled(sequential), rows[:500], rows[:500], verbose=0)
     assert history.params["engine"] == "fused"
@@ -190,7 +240,9 @@ def test_one_epoch_is_one_trace(native, rows):
     for _ in range(2):
         tfae.fit(model, rows, batch_size=BATCH, epochs=2, verbose=0)
     (runner,) = model._tfae_kept.runners.values()
-    assert runner._train.experimental_get_tracing_count() == 1
+    assert runner._train_as_graph.experimental_get_tracing_count() == 1
+    tfae.fit(model, rows, batch_size=BATCH, epochs=10_000, verbose=0, callbacks=[Stop(2)])
+    assert runner._train_by_xla.experimental_get_tracing_count() == 1
 
 
 def test_what_works_in_training_only_is_at_work(rows):
@@ -232,7 +284,7 @@ def test_the_epochs_are_as_many_as_keras_is_set_to(native, rows):
         keras.config.set_max_epochs(None)
         keras.config.set_max_steps_per_epoch(2)
         with pytest.raises(ValueError, match="set_max_steps_per_epoch"):
-            tfae.fit(compiled(sequential), rows, verbose=0)
+            tfae.fit(compiled(sequential), rows, verbose=0, strict=True)
     finally:
         keras.config.set_max_epochs(None)
         keras.config.set_max_steps_per_epoch(None)

@@ -164,8 +164,8 @@ def its_own(targets, outputs):
 @pytest.mark.parametrize(
     ("settings", "width", "message"),
     [
-        ({"build": Branches}, 36, "cannot be compiled .*Python `bool`"),
-        ({"build": sequential, "metrics": [its_own]}, 36, "cannot be compiled .*'numpy'"),
+        ({"build": Branches}, 36, "cannot make a graph of .*Python `bool`"),
+        ({"build": sequential, "metrics": [its_own]}, 36, "cannot make a graph of .*'numpy'"),
         (
             {"build": sequential, "metrics": ["sparse_categorical_accuracy"]},
             36,

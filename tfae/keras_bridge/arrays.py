@@ -8,7 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-LOAD = "load the rows into an array, or use model.fit"
+from tfae.keras_bridge.causes import LeftToFit
+
+LOAD = "load the rows into an array"
 COLUMNS_NAMED = 5  # of those that are no numbers
 REAL = (numbers.Real, decimal.Decimal, np.bool_)
 # What gives its rows bit by bit: what a person calls it, and how it is known.
@@ -48,15 +50,16 @@ def read(name, given):
 
     Raises:
         ValueError: It is none, or has no rows; the message says what to do.
+        LeftToFit: It gives its rows bit by bit, or by names.
     """
-    if isinstance(given, (list, tuple)) and any(map(_has_columns, given)):
-        if len(given) == 1:
-            given = given[0]
-        elif not all(isinstance(part, (list, tuple)) for part in given):
-            raise ValueError(f"{name} must be one array, got a {type(given).__name__} of several")
-    for kind, is_such in STREAMS.items():
-        if is_such(given):
-            raise ValueError(f"{name} is {kind} ({type(given).__name__}): {LOAD}")
+    if is_several(given):
+        raise ValueError(f"{name} must be one array, got a {type(given).__name__} of several")
+    if isinstance(given, (list, tuple)) and len(given) == 1 and _has_columns(given[0]):
+        given = given[0]
+    if isinstance(given, dict):
+        raise LeftToFit(f"{name} is a dict")
+    if kind := stream(given):
+        raise LeftToFit(f"{name} is {kind} ({type(given).__name__})")
     for kind, (is_such, remedy) in FORMS.items():
         if is_such(given):
             raise ValueError(f"{name} is {kind}: {remedy.format(name=name)}")
@@ -69,6 +72,21 @@ def read(name, given):
     if not len(rows):
         raise ValueError(f"{name} has no rows")
     return rows if rows.dtype.kind in "iub" else rows.astype(keras.config.floatx(), copy=False)
+
+
+def is_several(given):
+    """Whether it is a list of arrays, and not of rows."""
+    return (
+        isinstance(given, (list, tuple))
+        and len(given) > 1
+        and any(map(_has_columns, given))
+        and not all(isinstance(part, (list, tuple)) for part in given)
+    )
+
+
+def stream(given):
+    """What a person calls it that gives its rows bit by bit; None for what has them at once."""
+    return next((kind for kind, is_such in STREAMS.items() if is_such(given)), None)
 
 
 def _rows(name, given):

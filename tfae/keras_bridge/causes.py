@@ -1,4 +1,4 @@
-"""Why a model does not train by tfae's own engines, or not by tfae at all: every cause, by name."""
+"""Why a model does not train by tfae's own engines, or only by Keras' `fit`: each cause by name."""
 
 from typing import NamedTuple
 
@@ -46,6 +46,14 @@ class Causes(list):
 def a(kind):
     """The name of a class behind its article."""
     return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+
+
+class LeftToFit(ValueError):
+    """What an epoch in one call does not compute, and `model.fit` does; `reason` is a phrase."""
+
+    def __init__(self, reason):
+        super().__init__(f"{reason}: train this model with model.fit")
+        self.reason = str(reason)
 
 
 class NotPlain(Exception):

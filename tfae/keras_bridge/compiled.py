@@ -6,8 +6,8 @@ import keras
 
 from tfae.config import ENGINES
 from tfae.host import console
-from tfae.keras_bridge.causes import Causes, NotPlain, a
-from tfae.keras_bridge.layers import TAKEN, leaf_layers
+from tfae.keras_bridge.causes import Causes, LeftToFit, NotPlain
+from tfae.keras_bridge.layers import leaf_layers
 from tfae.keras_bridge.own_engine import own_engine, prove
 from tfae.keras_bridge.runners import KerasRunner, PlainRunner, build, build_optimizer
 from tfae.nn.precision import PRECISIONS
@@ -23,20 +23,15 @@ _OVERRIDABLE = (
     "reset_metrics",
     "get_metrics_result",
 )
-_WAY_OUT = "train this model with model.fit"
 
 
 def check_taken(model):
-    """Refuse a model that is none of a compiled dense autoencoder's.
+    """Refuse what is no compiled model, or one whose epochs are not so many of Keras' own steps.
 
     Raises:
-        ValueError: It names every layer and setting that hinders, and what to do.
+        ValueError: It is no model that can be trained.
+        LeftToFit: Keras' own `fit` can train it; all that hinders is named.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"Keras runs on {keras.backend.backend()}; set KERAS_BACKEND=tensorflow before keras "
-            "is imported"
-        )
     if not isinstance(model, keras.Model):
         raise ValueError(f"model must be a keras.Model, got a {type(model).__name__}")
     if not model.compiled:
@@ -45,29 +40,24 @@ def check_taken(model):
         raise ValueError("the model has no optimizer: give compile() one")
     causes = Causes()
     _check_model(model, causes)
-    for layer in leaf_layers(model):
-        if type(layer) not in TAKEN:
-            causes.add(
-                f"layer {layer.name!r}", f"is {a(type(layer))} layer, which tfae.fit does not take"
-            )
-    if not isinstance(model.loss, str) and not _is_loss_of_keras(model.loss):
-        causes.add(
-            "the loss",
-            f"is {_loss_of_ones_own(model.loss)}",
-            "give compile() the name of one of Keras' losses or a keras.losses object",
-        )
     if causes:
-        raise ValueError(f"{causes}{', or ' if causes.remedies() else ': '}{_WAY_OUT}")
+        raise LeftToFit(causes)
 
 
 def _check_model(model, causes):
     """Add what hinders the model as a whole."""
+    if keras.backend.backend() != "tensorflow":
+        causes.add("Keras", f"runs on {keras.backend.backend()}")
     if model.run_eagerly:
         causes.add(
             "the model",
-            "is compiled with run_eagerly=True, and an epoch is one compiled call here",
-            "leave run_eagerly out",
+            "is compiled with run_eagerly=True, and an epoch is one call here",
         )
+    if any(getattr(layer, "stateful", False) for layer in model._flatten_layers()):
+        causes.add("the model", "keeps a state from batch to batch")
+    for kind in (type(None), list, tuple, dict):
+        if isinstance(model.loss, kind):
+            causes.add("the loss", f"is {'none' if model.loss is None else f'a {kind.__name__}'}")
     if isinstance(getattr(model, "output", None), dict):
         causes.add("the model's output", "has a name")
     for side in ("inputs", "outputs"):
@@ -83,23 +73,6 @@ def _check_model(model, causes):
 def is_keras_own(model, name):
     """Whether a method or property of a model is that of `keras.Model`."""
     return getattr(type(model), name) is getattr(keras.Model, name) and name not in vars(model)
-
-
-def _is_loss_of_keras(loss):
-    kind = loss if hasattr(loss, "__name__") else type(loss)
-    return kind.__module__.startswith("keras.") and callable(loss)
-
-
-def _loss_of_ones_own(loss):
-    if loss is None:
-        return "none"
-    for kind in (list, tuple, dict):
-        if isinstance(loss, kind):  # Keras has wrappers of these
-            return f"a {kind.__name__}"
-    name = getattr(loss, "__name__", None)
-    if name is None:
-        return f"an object of your own ({type(loss).__name__})"
-    return f"a function of your own ({'a lambda' if name == '<lambda>' else repr(name)})"
 
 
 class _Kept:

@@ -37,9 +37,9 @@ def compiling():
         raise TrainingError(OUT_OF_MEMORY) from None
     except (*_REFUSALS, NotImplementedError, AttributeError) as error:
         raise ValueError(
-            "an epoch of this model does not run as one compiled program: a layer, loss, metric or "
-            f"schedule does what cannot be compiled ({in_words(error)}); train this model with "
-            "model.fit"
+            "an epoch of this model does not run in one call: a layer, loss, metric or schedule "
+            f"does what TensorFlow cannot make a graph of ({in_words(error)}); train this model "
+            "with model.fit"
         ) from None
 
 

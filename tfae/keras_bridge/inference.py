@@ -6,9 +6,10 @@ import tensorflow as tf
 from tfae.engines.forward import native_forward
 from tfae.host import console
 from tfae.keras_bridge.callbacks import callback_list, told_of_test, warn_of_batches
-from tfae.keras_bridge.causes import NotPlain
+from tfae.keras_bridge.causes import LeftToFit, NotPlain
 from tfae.keras_bridge.compiled import check_taken, is_keras_own, runner_for
 from tfae.keras_bridge.failures import said_of
+from tfae.keras_bridge.fallback import evaluate_by_keras
 from tfae.keras_bridge.layers import dense_stack
 from tfae.keras_bridge.rows import Data, checked_batch_size
 from tfae.keras_bridge.targets import warn_beyond
@@ -31,7 +32,7 @@ def evaluate(
     """The loss and the metrics of a compiled Keras model over rows, as `model.evaluate` has them.
 
     Args:
-        model: As `tfae.fit` takes it.
+        model: As `tfae.fit` takes it; what that leaves to Keras is left to `model.evaluate`.
         x: [N, ...], the rows.
         y: [N, ...], what they are to be rebuilt as; x by default.
         batch_size: 32 by default, as in Keras.
@@ -46,10 +47,22 @@ def evaluate(
     Raises:
         ValueError: The model or an argument is not to be taken; the message says what to do.
     """
-    check_taken(model)
-    data = Data.of(x, y, sample_weight)
     say = console.say if verbose else lambda line: None
-    runner = runner_for(model, data, checked_batch_size(batch_size), say=say, trains=False)
+    try:
+        check_taken(model)
+        data = Data.of(x, y, sample_weight)
+        runner = runner_for(model, data, checked_batch_size(batch_size), say=say, trains=False)
+    except LeftToFit:
+        return evaluate_by_keras(
+            model,
+            x,
+            y,
+            batch_size=batch_size,
+            verbose=verbose,
+            sample_weight=sample_weight,
+            callbacks=callbacks,
+            return_dict=return_dict,
+        )
     warn_beyond(model.loss, data)
     callbacks = callback_list(callbacks, model, verbose, epochs=1, steps=1)
     warn_of_batches(callbacks.callbacks, "test", instead="model.evaluate")

@@ -8,22 +8,8 @@ import keras
 from tfae.keras_bridge.causes import Causes, a
 from tfae.nn.spec import ACTIVATIONS
 
-# Those that a dense autoencoder is built of. Their epochs compile; that of others was never tried.
-TAKEN = (
-    keras.layers.InputLayer,
-    keras.layers.Flatten,
-    keras.layers.Reshape,
-    keras.layers.Rescaling,
-    keras.layers.Dense,
-    keras.layers.Activation,
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
-    keras.layers.ELU,
-    keras.layers.Dropout,
-    keras.layers.GaussianNoise,
-    keras.layers.ActivityRegularization,
-    keras.layers.BatchNormalization,
-)
+# Of Keras' rooms of layers, those whose programs XLA takes longer for on a CPU than TensorFlow.
+_NOT_FOR_XLA = {"convolutional", "pooling", "rnn", "attention"}
 _SHAPES = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape)
 _TRAINING_ONLY = (
     keras.layers.Dropout,
@@ -63,6 +49,18 @@ def leaf_layers(model):
             yield from leaf_layers(layer)
         else:
             yield layer
+
+
+def is_for_xla(model):
+    """Whether XLA is any faster than TensorFlow for what the model's layers compute."""
+    modules = (
+        base.__module__.split(".")
+        for layer in model._flatten_layers()
+        for base in type(layer).__mro__
+    )
+    return not any(
+        path[:3] == ["keras", "src", "layers"] and path[3] in _NOT_FOR_XLA for path in modules
+    )
 
 
 def dense_stack(model, inference=False):

@@ -5,8 +5,11 @@ import contextlib
 import numpy as np
 import tensorflow as tf
 
-from tfae.engines.xla import compiled
-from tfae.keras_bridge.failures import compiling, said_of
+from tfae.host.environment import visible_gpus
+from tfae.keras_bridge.costs import is_worth_compiling
+from tfae.keras_bridge.draws import by_philox
+from tfae.keras_bridge.failures import compiling, in_words, said_of
+from tfae.keras_bridge.layers import is_for_xla
 from tfae.keras_bridge.rows import as_bytes
 from tfae.keras_bridge.targets import check_targets, outputs_for, probed
 
@@ -50,6 +53,9 @@ class PlainRunner:
         """Whether other data than those it was made for can be loaded."""
         return data.is_plain() and data.x.shape[1:] == self._row_shape
 
+    def expect(self, epochs, row_count):
+        """Nothing depends on how much is to be trained."""
+
     def train_epoch(self, rows, order):
         """Train once on every row, in this order; the losses' mean, by name."""
         with compiling():
@@ -67,11 +73,15 @@ class PlainRunner:
 
 
 class KerasRunner:
-    """A whole epoch of Keras' own step as one compiled program.
+    """A whole epoch of Keras' own step as one call.
 
     It is for what tfae's engines do not compute: other targets than the rows, weights of rows,
     metrics, regularizers, noise, other optimizers and losses. Layers, losses, metrics and
-    optimizers are Keras'; what is saved is the way in and out of every step.
+    optimizers are Keras'; what is saved is the way in and out of every step. Where that many steps
+    are to be made that it pays, XLA compiles them; else TensorFlow runs them as a graph.
+
+    Attributes:
+        compiled: Whether XLA compiles what is called next.
 
     Args:
         model: A compiled Keras model that `build` has built.
@@ -87,6 +97,19 @@ class KerasRunner:
         self._batch_size = batch_size
         self._output_rank = output_rank
         self.reason = reason
+        # A graph on a GPU is a launch for every operation.
+        self.compiled = bool(visible_gpus())
+        self._is_refused_by_xla = not is_for_xla(model)
+
+    def expect(self, epochs, row_count):
+        """Have XLA compile where so many epochs of so many rows are worth it.
+
+        What it has compiled once stays so: that costs nothing any more.
+        """
+        if not self.compiled and not self._is_refused_by_xla:
+            self.compiled = is_worth_compiling(
+                self._model.trainable_variables, epochs, row_count, self._batch_size
+            )
 
     def load(self, data):
         """(x, y, sample_weight) as tensors, the last None where there are none."""
@@ -102,18 +125,30 @@ class KerasRunner:
     def train_epoch(self, data, order):
         """Train once on every row, in this order; the means of loss and metrics, by name."""
         self._model.reset_metrics()
-        with compiling():
-            self._train(data, order)
+        self._call((self._train_by_xla, self._train_as_graph), data, order)
         return self._means()
 
     def evaluate(self, data):
         """The means of loss and metrics, by name."""
         self._model.reset_metrics()
-        with compiling():
-            self._test(data)
+        self._call((self._test_by_xla, self._test_as_graph), data)
         return self._means()
 
-    @compiled
+    def _call(self, functions, *args):
+        by_xla, as_graph = functions
+        with compiling(), by_philox():
+            if self.compiled:
+                try:
+                    by_xla(*args)
+                    return
+                except tf.errors.ResourceExhaustedError:
+                    raise
+                except tf.errors.OpError as error:  # before anything of it has run
+                    self.compiled, self._is_refused_by_xla = False, True
+                    self.reason += f"; as a graph, since XLA does not compile it: {in_words(error)}"
+                    self._model.reset_metrics()
+            as_graph(*args)
+
     def _train(self, data, order):
         def step(first, count):
             rows = tf.slice(order, [first], [count])
@@ -122,7 +157,6 @@ class KerasRunner:
 
         self._batches(order.shape[0], step)
 
-    @compiled
     def _test(self, data):
         def step(first, count):
             rows = tf.range(count) + first
@@ -130,18 +164,37 @@ class KerasRunner:
 
         self._batches(data[0].shape[0], step)
 
+    _train_by_xla, _test_by_xla = (
+        tf.function(part, jit_compile=True, autograph=False) for part in (_train, _test)
+    )
+    _train_as_graph, _test_as_graph = (
+        tf.function(part, autograph=False) for part in (_train, _test)
+    )
+
     def _batches(self, row_count, step):
         """`step(first, count)` for every batch, the last of which may be short."""
         batch_size = min(self._batch_size, row_count)
         whole = row_count // batch_size
+        rest = row_count - whole * batch_size
+        if not self.compiled:  # one step for both: a graph's batches may differ in size
+            steps = whole + bool(rest)
+
+            def body(batch):
+                first = batch * batch_size
+                step(first, tf.minimum(batch_size, row_count - first) if rest else batch_size)
+                return (batch + 1,)
+
+            # One after the other, as Keras has them: what a layer draws is in that order.
+            tf.while_loop(lambda batch: batch < steps, body, (0,), parallel_iterations=1)
+            return
 
         def body(batch):
             step(batch * batch_size, batch_size)
             return (batch + 1,)
 
         tf.while_loop(lambda batch: batch < whole, body, (0,))
-        if whole * batch_size < row_count:
-            step(whole * batch_size, row_count - whole * batch_size)
+        if rest:
+            step(whole * batch_size, rest)
 
     def _means(self):
         means = {name: np.asarray(mean) for name, mean in self._model.get_metrics_result().items()}

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfae.keras_bridge.causes import LeftToFit
 from tfae.keras_bridge.failures import said_of
 
 PROBE_ROWS = 7  # which is hardly ever another dimension, too
@@ -52,9 +53,7 @@ def outputs_for(model, data):
     with said_of(f"the model does not take rows of the shape {data.x.shape[1:]}"):
         outputs = model(probed(data).x, training=False)
     if not tf.is_tensor(outputs):
-        raise ValueError(
-            f"the model gives a {type(outputs).__name__}, not one tensor: train it with model.fit"
-        )
+        raise LeftToFit(f"the model gives a {type(outputs).__name__}, not one tensor")
     return outputs
 
 
@@ -69,6 +68,8 @@ def check_targets(loss, data, output_shape):
     Raises:
         ValueError: With both shapes, and the `reshape` that helps where there is one.
     """
+    if not is_of_keras(loss):
+        return  # which may take whatever it likes
     row, y = tuple(output_shape[1:]), data.x if data.y is None else data.y
     name = loss_name(loss)
     allowed = [(len(y), *shape) for shape in _allowed(name, row)]
@@ -113,8 +114,19 @@ def warn_beyond(loss, *parts):
             return
 
 
+def is_of_keras(loss):
+    """Whether what `compile` was given is one of Keras' own losses."""
+    kind = loss if isinstance(loss, str) or hasattr(loss, "__name__") else type(loss)
+    return isinstance(loss, str) or kind.__module__.startswith("keras.")
+
+
 def loss_name(loss):
-    """As Keras calls what `compile` was given: of a function in small letters, or of a class."""
+    """As Keras calls what `compile` was given, or what somebody's own is, as a phrase."""
+    if not is_of_keras(loss):
+        name = getattr(loss, "__name__", None)
+        if name is None:
+            return f"an object of your own ({type(loss).__name__})"
+        return f"a function of your own ({'a lambda' if name == '<lambda>' else repr(name)})"
     if isinstance(loss, str):
         if loss.lower() in CHOSEN_BY_KERAS:
             return loss.lower()

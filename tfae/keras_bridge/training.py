@@ -1,20 +1,24 @@
-"""`tfae.fit`: Keras' `fit` for a dense autoencoder, an epoch a call."""
+"""`tfae.fit`: Keras' `fit`, an epoch a call."""
 
 import functools
 import itertools
 import numbers
 import random
 import warnings
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 from tfae.data.feed import orders
 from tfae.host import console
+from tfae.keras_bridge.arrays import is_several, stream
 from tfae.keras_bridge.callbacks import callback_list, told_of_test, warn_of_batches
+from tfae.keras_bridge.causes import LeftToFit
 from tfae.keras_bridge.compiled import check_taken, runner_for
+from tfae.keras_bridge.fallback import fit_by_keras
 from tfae.keras_bridge.rows import Data, check_whole_number, checked_batch_size
-from tfae.keras_bridge.runners import KerasRunner, build
+from tfae.keras_bridge.runners import KerasRunner, PlainRunner, build
 from tfae.keras_bridge.targets import warn_beyond
 
 
@@ -40,18 +44,20 @@ def fit(
     precision=None,
     engine="auto",
     seed=None,
+    strict=False,
 ):
-    """Train a compiled Keras model in place, as `model.fit` does, an epoch in one compiled call.
+    """Train a compiled Keras model in place, as `model.fit` does, an epoch in one call.
 
     Weights, the optimizer's variables and its count of steps are the model's own, so that
     `model.fit`, `model.evaluate` and `model.save` go on from there. Where an exception or Ctrl-C
     ends training midway, they are those of the last whole epoch.
 
     Args:
-        model: A compiled `keras.Model` (Sequential, Functional, nested, or with a call of its own)
-            of Dense layers, Activation, ReLU, LeakyReLU, ELU, Flatten, Reshape, Dropout,
-            GaussianNoise, Rescaling, ActivityRegularization and BatchNormalization.
-        x: [N, ...], the rows. Bytes count from 0 to 255, as in Keras.
+        model: A compiled `keras.Model`. Dense layers in a row train on tfae's own engines; others
+            by Keras' own step, all of an epoch's in one call; and what has no such epoch (several
+            inputs or outputs, a train_step of one's own, run_eagerly) by `model.fit` itself.
+        x: [N, ...], the rows. Bytes count from 0 to 255, as in Keras. What gives its rows bit by
+            bit (a Dataset, a generator, a PyDataset) is for `model.fit`, as are several arrays.
         y: [N, ...], what they are to be rebuilt as; x by default.
         batch_size: 32 by default, as in Keras.
         epochs: The number of the last epoch, from 1.
@@ -64,29 +70,102 @@ def fit(
         initial_epoch: How many epochs count as done.
         validation_freq: Epochs between two validations, or a collection of those that have one,
             from 1.
-        class_weight, steps_per_epoch, validation_steps, validation_batch_size: Of `model.fit`; not
-            taken here but for None.
+        class_weight, steps_per_epoch, validation_steps: Of `model.fit`, which trains where one is
+            given.
+        validation_batch_size: The means do not depend on it.
         precision: "float32", "mixed_bfloat16" or "mixed_float16"; that of the model's dtype policy
             by default.
         engine: "auto", "xla" or "fused".
         seed: Of the orders, 0 or more; by default drawn from Python's `random`, which
-            `keras.utils.set_random_seed` seeds.
+            `keras.utils.set_random_seed` seeds. `model.fit` has orders of its own.
+        strict: Whether to refuse what is left to `model.fit` itself.
 
     Returns:
         The `keras.callbacks.History`. Its `params` say which "engine" it was, "keras" where that
-        is Keras' own step, and the "reason".
+        is Keras' own step and "fit" where it is `model.fit`, and the "reason".
 
     Raises:
         ValueError: The model or an argument is not to be taken; the message says what to do.
         TrainingError: The engine that was asked for cannot be built on this machine.
     """
-    _refuse(
-        class_weight=class_weight,
-        steps_per_epoch=steps_per_epoch,
-        validation_steps=validation_steps,
-        validation_batch_size=validation_batch_size,
-    )
+    own = {"validation_batch_size": validation_batch_size}  # the means do not depend on it
+    by_fit = {
+        "class_weight": class_weight,
+        "steps_per_epoch": steps_per_epoch,
+        "validation_steps": validation_steps,
+    }
+    shared = {
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "verbose": verbose,
+        "callbacks": callbacks,
+        "validation_split": validation_split,
+        "validation_data": validation_data,
+        "shuffle": shuffle,
+        "sample_weight": sample_weight,
+        "initial_epoch": initial_epoch,
+        "validation_freq": validation_freq,
+    }
+    say = console.say if verbose else lambda line: None
+    try:
+        given = ", ".join(name for name, value in by_fit.items() if value is not None)
+        if given:
+            raise LeftToFit(f"{given} is given")
+        plan = _plan(model, x, y, **shared, precision=precision, engine=engine, seed=seed, say=say)
+    except LeftToFit as why:
+        if strict or engine != "auto" or precision is not None:
+            raise
+        say(f"training by model.fit itself: {why.reason}")
+        return fit_by_keras(model, x, y, why.reason, **shared, **by_fit, **own)
+    return _train(model, plan)
+
+
+class _Plan(NamedTuple):
+    """A call of `fit` whose arguments were looked at.
+
+    Attributes:
+        runner, evaluator: What trains, and what validates; the latter None without validation.
+        data, held_out: The rows of each.
+        epochs: (first, last), those that count as done not included.
+        batch_size, shuffle, seed, validation_freq, callbacks: Of the call.
+    """
+
+    runner: PlainRunner | KerasRunner
+    evaluator: PlainRunner | KerasRunner | None
+    data: Data
+    held_out: Data | None
+    epochs: tuple[int, int]
+    batch_size: int
+    shuffle: bool
+    seed: int | None
+    validation_freq: object
+    callbacks: keras.callbacks.CallbackList
+
+
+def _plan(
+    model,
+    x,
+    y,
+    *,
+    batch_size,
+    epochs,
+    verbose,
+    callbacks,
+    validation_split,
+    validation_data,
+    shuffle,
+    sample_weight,
+    initial_epoch,
+    validation_freq,
+    precision,
+    engine,
+    seed,
+    say,
+):
+    """The `_Plan` of these arguments of `fit`; the model is built, and none of it has run."""
     check_taken(model)
+    if not getattr(model, "inputs", None) and is_several(x):
+        raise LeftToFit(f"{type(model).__name__} is given several arrays")
     data = Data.of(x, y, sample_weight)
     if validation_split and validation_data is None:
         data, held_out = data.split(validation_split)
@@ -102,43 +181,69 @@ def fit(
         check_whole_number("seed", seed, 0)
     if shuffle not in (True, False):
         raise ValueError(f"shuffle must be True or False, got {shuffle!r}")
-    say = console.say if verbose else lambda line: None
     runner = runner_for(model, data, batch_size, precision, engine, say)
     if validation_data is not None:
         _of_validation(lambda: build(model, held_out))
     warn_beyond(model.loss, data, held_out)
-    if held_out is not None and not runner.takes(held_out):
+    evaluator = runner if held_out is not None else None
+    if evaluator and not runner.takes(held_out):
         evaluator = runner_for(model, held_out, batch_size, say=say)
-    else:
-        evaluator = runner
+    for each in {runner, evaluator} - {None}:
+        each.expect(epochs - initial_epoch, len(data.x))
     if isinstance(runner, KerasRunner):
-        say(f"training by Keras' own step, which is compiled first: {runner.reason}")
-    steps = -(-len(data.x) // batch_size)
+        how = "which is compiled first" if runner.compiled else "as a graph"
+        say(f"training by Keras' own step, {how}: {runner.reason}")
     callbacks = callback_list(
-        callbacks, model, verbose, add_history=True, epochs=epochs, steps=steps
+        callbacks,
+        model,
+        verbose,
+        add_history=True,
+        epochs=epochs,
+        steps=-(-len(data.x) // batch_size),
     )
     which = {"engine": runner.engine, "reason": runner.reason}
     callbacks.set_params({**(callbacks.params or {}), **which})
     kinds = ("train",) if held_out is None else ("train", "test")
     warn_of_batches(callbacks.callbacks, *kinds, instead="model.fit")
+    span = (initial_epoch, epochs)
+    return _Plan(
+        runner,
+        evaluator,
+        data,
+        held_out,
+        span,
+        batch_size,
+        shuffle,
+        seed,
+        validation_freq,
+        callbacks,
+    )
 
-    rows = runner.load(data)
-    if held_out is not None:
-        held_out_steps = -(-len(held_out.x) // batch_size)
-        evaluate_held_out = functools.partial(evaluator.evaluate, evaluator.load(held_out))
+
+def _train(model, plan):
+    """Keras' loop of epochs: the `History`."""
+    runner, callbacks = plan.runner, plan.callbacks
+    steps = -(-len(plan.data.x) // plan.batch_size)
+    rows = runner.load(plan.data)
+    if plan.evaluator:
+        held_out_steps = -(-len(plan.held_out.x) // plan.batch_size)
+        held_out = plan.evaluator.load(plan.held_out)
+        evaluate = functools.partial(plan.evaluator.evaluate, held_out)
     model.stop_training = False
     callbacks.on_train_begin()
+    initial, last = plan.epochs
     # BackupAndRestore knows better, by now, where to begin.
-    first = model._initial_epoch or initial_epoch
+    first = model._initial_epoch or initial
     logs = None
-    orders_left = iter(_orders(data, shuffle, seed, first, epochs))
-    for epoch in range(first, epochs):
+    orders_left = iter(_orders(plan.data, plan.shuffle, plan.seed, first, last))
+    for epoch in range(first, last):
         callbacks.on_epoch_begin(epoch)
         callbacks.on_train_batch_begin(0)
         logs = runner.train_epoch(rows, next(orders_left))
+        callbacks.params["reason"] = runner.reason  # which the first epoch may have added to
         callbacks.on_train_batch_end(steps - 1, logs)
-        if held_out is not None and _is_due(epoch, validation_freq):
-            held_out_logs = told_of_test(callbacks, evaluate_held_out, held_out_steps)
+        if plan.evaluator and _is_due(epoch, plan.validation_freq):
+            held_out_logs = told_of_test(callbacks, evaluate, held_out_steps)
             logs = logs | {f"val_{name}": value for name, value in held_out_logs.items()}
         callbacks.on_epoch_end(epoch, logs)
         if model.stop_training:
@@ -149,19 +254,10 @@ def fit(
     return model.history
 
 
-def _refuse(**arguments):
-    for name, value in arguments.items():
-        if value is not None:
-            raise ValueError(f"tfae.fit takes no {name}: leave it out, or use model.fit")
-
-
 def _limited(epochs):
     """The epochs that `keras.config` leaves of these."""
     if keras.config.max_steps_per_epoch():
-        raise ValueError(
-            "keras.config.set_max_steps_per_epoch limits the steps, and an epoch is one compiled "
-            "call here: set it to None, or use model.fit"
-        )
+        raise LeftToFit("keras.config.set_max_steps_per_epoch limits the steps")
     most = keras.config.max_epochs()
     if not most or epochs <= most:
         return epochs
@@ -173,6 +269,8 @@ def _validation(given):
     """The `Data` of `validation_data`, or None where it is None."""
     if given is None:
         return None
+    if kind := stream(given):
+        raise LeftToFit(f"validation_data is {kind} ({type(given).__name__})")
     parts = given if isinstance(given, (tuple, list)) else (given,)
     if not 1 <= len(parts) <= 3:
         raise ValueError(
@@ -186,6 +284,8 @@ def _of_validation(function):
     """What the function returns; what it raises is said of the argument."""
     try:
         return function()
+    except LeftToFit as why:
+        raise LeftToFit(f"validation_data: {why.reason}") from None
     except ValueError as error:
         raise ValueError(f"validation_data: {error}") from None
 
