@@ -68,6 +68,7 @@ PARTS = {
     "parity_gpu": partial(measured_on_gpu, tables.parity_table, "parity_gpu", "parity"),
     "scaling": partial(measured, tables.scaling_table, "scaling"),
     "process": partial(measured, tables.process_table, "process"),
+    "ways": partial(measured, tables.ways_table, "ways"),
     "gpu_kernel": partial(measured, tables.gpu_kernel_sentence, "gpu_kernel"),
     "gpu_run": partial(measured, tables.gpu_run_sentence, "gpu_run"),
 }

@@ -5,16 +5,14 @@ comes out. What it prints must not depend on the instructions that it was compil
 sanitizer may complain. Each build takes a compiler some seconds; the tests make three of them.
 """
 
-import os
-import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import tfae
+from tfae.host.environment import processor_flags
+from tfae.kernels.build import SOURCES, compiler_command
 
-SOURCES = Path(tfae.__file__).parent / "kernels" / "src"
 DRIVER = Path(__file__).parent / "sources_driver.cc"
 RESULTS = 21  # lines that the driver prints
 # GCC's and Clang's names of the extensions of a processor that the sources know.
@@ -35,11 +33,12 @@ def results(*flags):
 
     Raises:
         Absent: The sanitizer asked for is not installed.
+        NoCompiler: There is no compiler.
         RuntimeError: It does not compile, or ends otherwise than with 0 and all its lines.
     """
     with tempfile.TemporaryDirectory() as directory:
         program = f"{directory}/driver"
-        command = [os.environ.get("CXX", "c++"), "-std=c++17", "-w", "-pthread", "-march=native"]
+        command = [*compiler_command(), "-std=c++17", "-w", "-pthread", "-march=native"]
         command += [f"-I{SOURCES}", *flags, str(DRIVER), "-o", program]
         done = subprocess.run(command, capture_output=True, text=True)
         if "cannot find -l" in done.stderr:
@@ -53,9 +52,7 @@ def results(*flags):
 
 def other_instructions():
     """Flags of the narrowest vectors, and for leaving out each extension that is here."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"^flags.*", info.read_text(), re.MULTILINE) if info.exists() else None
-    flags = found[0].split() if found else ()
+    flags = processor_flags().split()
     here = [extension for flag, extension in EXTENSIONS.items() if flag in flags]
     return [("-DTFAE_LANES=4",), *((f"-mno-{extension}",) for extension in here)]
 

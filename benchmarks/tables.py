@@ -182,6 +182,25 @@ def process_table(document):
     )
 
 
+def ways_table(document):
+    """Of `benchmarks.ways`."""
+    rows = []
+    for result in document["results"]:
+        ways = [result[way] for way in ("fit", "graph", "xla")]
+        first = [f"{way['first_epoch_s']:.2f} s" for way in ways]
+        step = [f"{way['step_s'] * 1e3:.2f} ms" for way in ways]
+        paid = f"{result['worth_it_after_steps']:,.0f} ({result['expected_after_steps']:,.0f})"
+        rows.append((result["name"], *first, *step, paid))
+    what = [
+        f"{part}, {way}" for part in ("first epoch", "step") for way in ("`fit`", "graph", "XLA")
+    ]
+    return markdown_table(("", *what, "XLA pays after steps (expected)"), rows) + _notes(
+        f"Of {document['work']['rows']}; a new model for each way; a step is the median of "
+        f"{document['work']['epochs']} epochs, by their steps.",
+        _conditions(document),
+    )
+
+
 def gpu_kernel_sentence(document):
     """Of `benchmarks.gpu.kernel`."""
     checks, environment = document["checks"], document["environment"]

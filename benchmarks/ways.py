@@ -11,6 +11,7 @@ import functools
 import statistics
 import time
 from collections.abc import Callable
+from unittest import mock
 
 import numpy as np
 
@@ -102,11 +103,11 @@ def timed_way(set_up, way, epochs):
     """(seconds until the first epoch's end, seconds of each later epoch) of a new model."""
     model, rows = set_up.model(), np.random.default_rng(0).random((set_up.rows, set_up.features))
     rows = rows.astype(np.float32)
-    runners.is_worth_compiling = lambda *_: way == "xla"
     fit = model.fit if way == "fit" else functools.partial(tfae.fit, model)
     clock = Clock()
     options = {"batch_size": set_up.batch_size, "epochs": 1 + epochs, "verbose": 0}
-    fit(rows, rows, callbacks=[clock], **options)
+    with mock.patch.object(runners, "is_worth_compiling", return_value=way == "xla"):
+        fit(rows, rows, callbacks=[clock], **options)
     first_s, *later = np.diff(clock.ends).tolist()
     return first_s, later
 
@@ -115,7 +116,8 @@ def measured(name, set_up, epochs):
     """The result of one set-up, and what the cost model says of it."""
     variables = set_up.model().trainable_variables
     steps = -(-set_up.rows // set_up.batch_size)
-    result = {"name": name, "steps_an_epoch": steps, "variables": len(variables)}
+    result = {"name": name, "rows": set_up.rows, "batch_size": set_up.batch_size}
+    result |= {"steps_an_epoch": steps, "variables": len(variables)}
     result["parameters"] = sum(int(np.prod(variable.shape)) for variable in variables)
     for way in WAYS:
         first_s, later = timed_way(set_up, way, epochs)
@@ -126,7 +128,8 @@ def measured(name, set_up, epochs):
     result["compile_s"] = result["xla"]["once_s"] - result["graph"]["once_s"]
     result["saved_s_a_step"] = saved_s
     result["worth_it_after_steps"] = result["compile_s"] / saved_s if saved_s > 0 else None
-    result["expected_after_steps"] = costs.steps_until_worth_it(variables, programs=1)
+    size = set_up.rows, set_up.batch_size
+    result["expected_after_steps"] = costs.steps_until_worth_it(variables, *size)
     return result
 
 

@@ -13,9 +13,9 @@ MEASURED = json.loads((report.RESULTS / "ways.json").read_text())["results"]
 
 
 @pytest.mark.parametrize("result", MEASURED, ids=lambda result: result["name"])
-def test_the_estimate_is_within_a_factor_of_four(result):
-    """One run on a shared machine; a step in graph or by XLA is a matter of tenths."""
+def test_the_estimate_is_within_a_factor_of_three(result):
+    """Up to which the wrong way costs no more than to compile twice over."""
     each = result["parameters"] / result["variables"]
     variables = [SimpleNamespace(shape=(each,))] * result["variables"]
-    ratio = steps_until_worth_it(variables, programs=1) / result["worth_it_after_steps"]
-    assert abs(np.log(ratio)) < np.log(4)
+    expected = steps_until_worth_it(variables, result["rows"], result["batch_size"])
+    assert abs(np.log(expected / result["worth_it_after_steps"])) < np.log(3)

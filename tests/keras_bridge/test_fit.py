@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import optimizers
 from keras.optimizers import schedules
 from keras_twins import (
@@ -14,6 +13,7 @@ from keras_twins import (
     compiled,
     convolutions,
     functional,
+    go_on_with_keras,
     images,
     nested,
     noisy,
@@ -132,16 +132,6 @@ def test_epochs_are_counted_as_keras_counts_them(native, options, rows):
     same_weights(ours, theirs)
 
 
-def go_on_with_keras(ours, theirs, x, y=None):
-    """One more epoch by Keras: still equal, which proves that the slots came back."""
-    histories = [
-        model.fit(x, x if y is None else y, batch_size=BATCH, shuffle=False, verbose=0)
-        for model in (ours, theirs)
-    ]
-    same_histories(*histories)
-    same_weights(ours, theirs)
-
-
 @pytest.mark.parametrize("name", [*FUSED, *KERAS])
 def test_histories_and_weights_are_keras_own(native, name, rows):
     settings = {"build": sequential, **(FUSED.get(name) or KERAS[name])}
@@ -187,81 +177,9 @@ def test_targets_weights_and_validation_data_are_keras_own(native, kind, rows):
     go_on_with_keras(ours, theirs, x, y)
 
 
-class Stop(keras.callbacks.Callback):
-    """Ends the training after so many epochs."""
-
-    def __init__(self, epochs):
-        super().__init__()
-        self.epochs = epochs
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.model.stop_training = epoch + 1 >= self.epochs
-
-
-def test_what_is_worth_it_is_compiled(native, rows):
-    """By XLA, to the same numbers; with a short last batch."""
-    settings = {"build": normalised, "metrics": ["mse", "mae"]}
-    ours, theirs = compiled(**settings), compiled(**settings)
-    options = {"batch_size": UNEVEN_BATCH, "shuffle": False, "verbose": 0, "validation_split": 0.2}
-    expected = theirs.fit(rows, rows, epochs=3, **options)
-    history = tfae.fit(ours, rows, epochs=10_000, callbacks=[Stop(3)], **options)
-    (runner,) = ours._tfae_kept.runners.values()
-    assert runner.compiled
-    same_histories(history, expected)
-    same_weights(ours, theirs)
-    go_on_with_keras(ours, theirs, rows)
-
-
-def test_what_xla_does_not_compile_goes_on_as_a_graph(rows):
-    class Looked(keras.optimizers.schedules.LearningRateSchedule):
-        def __call__(self, step):
-            return tf.numpy_function(lambda step: np.float32(0.1), [step], tf.float32)
-
-    settings = {"build": normalised, "optimizer": lambda: optimizers.SGD(Looked())}
-    ours, theirs = compiled(**settings), compiled(**settings)
-    options = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
-    expected = theirs.fit(rows, rows, epochs=3, **options)
-    history = tfae.fit(ours, rows, epochs=10_000, callbacks=[Stop(3)], **options)
-    assert (
-        "as a graph, since XLA does not compile it: XLA has no PyFunc" in (history.params["reason"])
-    )
-    same_histories(history, expected)
-    same_weights(ours, theirs)
-
-
 def test_targets_that_equal_the_rows_are_the_rows(native, rows):
     history = tfae.fit(compiled(sequential), rows[:500], rows[:500], verbose=0)
     assert history.params["engine"] == "fused"
-
-
-def test_one_epoch_is_one_trace(native, rows):
-    """Every epoch and every later call runs what the first one made."""
-    model = compiled(sequential, metrics=["mae"])
-    for _ in range(2):
-        tfae.fit(model, rows, batch_size=BATCH, epochs=2, verbose=0)
-    (runner,) = model._tfae_kept.runners.values()
-    assert runner._train_as_graph.experimental_get_tracing_count() == 1
-    tfae.fit(model, rows, batch_size=BATCH, epochs=10_000, verbose=0, callbacks=[Stop(2)])
-    assert runner._train_by_xla.experimental_get_tracing_count() == 1
-
-
-def test_what_works_in_training_only_is_at_work(rows):
-    """Dropout and noise, other ones every epoch, are in the training loss alone."""
-
-    def noisy():
-        layers = [keras.layers.GaussianNoise(1.0), *sequential((32,)).layers]
-        layers.insert(2, keras.layers.Dropout(0.5))
-        return keras.Sequential([keras.Input((FEATURES,)), *layers])
-
-    model = compiled(
-        noisy, lambda: optimizers.SGD(1e-30)
-    )  # learns nothing: the weights stay what they are
-    history = tfae.fit(model, rows, validation_data=rows, epochs=3, batch_size=BATCH, verbose=0)
-    losses, val_losses = history.history["loss"], history.history["val_loss"]
-    assert history.params["engine"] == "keras"
-    assert len(set(losses)) == 3
-    assert val_losses == [pytest.approx(model.evaluate(rows, rows, verbose=0))] * 3
-    assert min(losses) > 1.01 * val_losses[0]
 
 
 def test_callbacks_find_the_loss_in_the_models_metrics(native, rows):

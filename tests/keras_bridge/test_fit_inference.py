@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from keras_twins import compiled, conv, functional, images, nested, normalised, sequential
+from keras_twins import compiled, convolutions, functional, images, nested, normalised, sequential
 from tolerances import EPOCH_LOSS_RTOL, RECONSTRUCTION_ATOL
 
 import tfae
@@ -79,4 +79,4 @@ def test_an_autoencoder_from_keras_and_back(build, rows):
     for outputs in (ours.reconstruct(rows), ours.to_keras().predict(rows, verbose=0)):
         np.testing.assert_allclose(outputs, expected, rtol=0, atol=RECONSTRUCTION_ATOL)
     with pytest.raises(ValueError, match="layer 'seen' is a Conv2D"):
-        tfae.Autoencoder.from_keras(conv())
+        tfae.Autoencoder.from_keras(convolutions())

@@ -11,9 +11,8 @@ _CHOSEN_BY_TENSORFLOW = (None, "auto_select", random_ops_util.Algorithm.AUTO_SEL
 def by_philox():
     """Have what is traced meanwhile draw by philox wherever no algorithm is asked for.
 
-    XLA on a CPU takes forty times as long for what TensorFlow leaves to it to choose: 188 ms
-    against 4.7 for the noise and the dropout of a batch [250, 1000]. Philox is what TensorFlow
-    itself draws by, outside of XLA; Keras' layers have no argument for it.
+    XLA on a CPU takes some twenty times as long for what TensorFlow leaves to it to choose. Philox
+    is what TensorFlow itself draws by, outside of XLA; Keras' layers have no argument for it.
     """
     chosen = random_ops_util.get_key_counter_alg
 

@@ -136,7 +136,7 @@ class KerasRunner:
 
     def _call(self, functions, *args):
         by_xla, as_graph = functions
-        with compiling(), by_philox():
+        with compiling():
             if self.compiled:
                 try:
                     by_xla(*args)
@@ -149,6 +149,7 @@ class KerasRunner:
                     self._model.reset_metrics()
             as_graph(*args)
 
+    @by_philox()
     def _train(self, data, order):
         def step(first, count):
             rows = tf.slice(order, [first], [count])
@@ -157,6 +158,7 @@ class KerasRunner:
 
         self._batches(order.shape[0], step)
 
+    @by_philox()
     def _test(self, data):
         def step(first, count):
             rows = tf.range(count) + first

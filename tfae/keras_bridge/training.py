@@ -5,7 +5,6 @@ import itertools
 import numbers
 import random
 import warnings
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -18,7 +17,7 @@ from tfae.keras_bridge.causes import LeftToFit
 from tfae.keras_bridge.compiled import check_taken, runner_for
 from tfae.keras_bridge.fallback import fit_by_keras
 from tfae.keras_bridge.rows import Data, check_whole_number, checked_batch_size
-from tfae.keras_bridge.runners import KerasRunner, PlainRunner, build
+from tfae.keras_bridge.runners import KerasRunner, build
 from tfae.keras_bridge.targets import warn_beyond
 
 
@@ -88,163 +87,94 @@ def fit(
         ValueError: The model or an argument is not to be taken; the message says what to do.
         TrainingError: The engine that was asked for cannot be built on this machine.
     """
-    own = {"validation_batch_size": validation_batch_size}  # the means do not depend on it
-    by_fit = {
-        "class_weight": class_weight,
-        "steps_per_epoch": steps_per_epoch,
-        "validation_steps": validation_steps,
-    }
-    shared = {
-        "batch_size": batch_size,
-        "epochs": epochs,
-        "verbose": verbose,
-        "callbacks": callbacks,
-        "validation_split": validation_split,
-        "validation_data": validation_data,
-        "shuffle": shuffle,
-        "sample_weight": sample_weight,
-        "initial_epoch": initial_epoch,
-        "validation_freq": validation_freq,
-    }
     say = console.say if verbose else lambda line: None
     try:
-        given = ", ".join(name for name, value in by_fit.items() if value is not None)
-        if given:
-            raise LeftToFit(f"{given} is given")
-        plan = _plan(model, x, y, **shared, precision=precision, engine=engine, seed=seed, say=say)
+        _leave_to_fit(
+            class_weight=class_weight,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+        )
+        check_taken(model)
+        if not getattr(model, "inputs", None) and is_several(x):
+            raise LeftToFit(f"{type(model).__name__} is given several arrays")
+        data = Data.of(x, y, sample_weight)
+        if validation_split and validation_data is None:
+            data, held_out = data.split(validation_split)
+        else:
+            held_out = _validation(validation_data)
+        rows_a_step = checked_batch_size(batch_size)
+        check_whole_number("epochs", epochs, 0)
+        last = _limited(epochs)
+        check_whole_number("initial_epoch", initial_epoch, 0)
+        if not isinstance(validation_freq, (list, tuple, set, range)):
+            check_whole_number("validation_freq", validation_freq, 1)
+        if seed is not None:
+            check_whole_number("seed", seed, 0)
+        if shuffle not in (True, False):
+            raise ValueError(f"shuffle must be True or False, got {shuffle!r}")
+        runner = runner_for(model, data, rows_a_step, precision, engine, say)
+        if validation_data is not None:
+            _of_validation(lambda: build(model, held_out))
     except LeftToFit as why:
         if strict or engine != "auto" or precision is not None:
             raise
         say(f"training by model.fit itself: {why.reason}")
-        return fit_by_keras(model, x, y, why.reason, **shared, **by_fit, **own)
-    return _train(model, plan)
+        return fit_by_keras(
+            model,
+            x,
+            y,
+            why.reason,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )
 
-
-class _Plan(NamedTuple):
-    """A call of `fit` whose arguments were looked at.
-
-    Attributes:
-        runner, evaluator: What trains, and what validates; the latter None without validation.
-        data, held_out: The rows of each.
-        epochs: (first, last), those that count as done not included.
-        batch_size, shuffle, seed, validation_freq, callbacks: Of the call.
-    """
-
-    runner: PlainRunner | KerasRunner
-    evaluator: PlainRunner | KerasRunner | None
-    data: Data
-    held_out: Data | None
-    epochs: tuple[int, int]
-    batch_size: int
-    shuffle: bool
-    seed: int | None
-    validation_freq: object
-    callbacks: keras.callbacks.CallbackList
-
-
-def _plan(
-    model,
-    x,
-    y,
-    *,
-    batch_size,
-    epochs,
-    verbose,
-    callbacks,
-    validation_split,
-    validation_data,
-    shuffle,
-    sample_weight,
-    initial_epoch,
-    validation_freq,
-    precision,
-    engine,
-    seed,
-    say,
-):
-    """The `_Plan` of these arguments of `fit`; the model is built, and none of it has run."""
-    check_taken(model)
-    if not getattr(model, "inputs", None) and is_several(x):
-        raise LeftToFit(f"{type(model).__name__} is given several arrays")
-    data = Data.of(x, y, sample_weight)
-    if validation_split and validation_data is None:
-        data, held_out = data.split(validation_split)
-    else:
-        held_out = _validation(validation_data)
-    batch_size = checked_batch_size(batch_size)
-    check_whole_number("epochs", epochs, 0)
-    epochs = _limited(epochs)
-    check_whole_number("initial_epoch", initial_epoch, 0)
-    if not isinstance(validation_freq, (list, tuple, set, range)):
-        check_whole_number("validation_freq", validation_freq, 1)
-    if seed is not None:
-        check_whole_number("seed", seed, 0)
-    if shuffle not in (True, False):
-        raise ValueError(f"shuffle must be True or False, got {shuffle!r}")
-    runner = runner_for(model, data, batch_size, precision, engine, say)
-    if validation_data is not None:
-        _of_validation(lambda: build(model, held_out))
     warn_beyond(model.loss, data, held_out)
-    evaluator = runner if held_out is not None else None
-    if evaluator and not runner.takes(held_out):
-        evaluator = runner_for(model, held_out, batch_size, say=say)
-    for each in {runner, evaluator} - {None}:
-        each.expect(epochs - initial_epoch, len(data.x))
+    runner.expect(last - initial_epoch, len(data.x))
     if isinstance(runner, KerasRunner):
         how = "which is compiled first" if runner.compiled else "as a graph"
         say(f"training by Keras' own step, {how}: {runner.reason}")
-    callbacks = callback_list(
-        callbacks,
-        model,
-        verbose,
-        add_history=True,
-        epochs=epochs,
-        steps=-(-len(data.x) // batch_size),
-    )
+    steps = -(-len(data.x) // rows_a_step)
+    callbacks = callback_list(callbacks, model, verbose, add_history=True, epochs=last, steps=steps)
     which = {"engine": runner.engine, "reason": runner.reason}
     callbacks.set_params({**(callbacks.params or {}), **which})
     kinds = ("train",) if held_out is None else ("train", "test")
     warn_of_batches(callbacks.callbacks, *kinds, instead="model.fit")
-    span = (initial_epoch, epochs)
-    return _Plan(
-        runner,
-        evaluator,
-        data,
-        held_out,
-        span,
-        batch_size,
-        shuffle,
-        seed,
-        validation_freq,
-        callbacks,
-    )
+    validate = None
+    if held_out is not None:
+        takes = runner.takes(held_out)
+        evaluator = runner if takes else runner_for(model, held_out, rows_a_step, say=say)
+        evaluate = functools.partial(evaluator.evaluate, evaluator.load(held_out))
+        validate = functools.partial(
+            told_of_test, callbacks, evaluate, -(-len(held_out.x) // rows_a_step)
+        )
 
-
-def _train(model, plan):
-    """Keras' loop of epochs: the `History`."""
-    runner, callbacks = plan.runner, plan.callbacks
-    steps = -(-len(plan.data.x) // plan.batch_size)
-    rows = runner.load(plan.data)
-    if plan.evaluator:
-        held_out_steps = -(-len(plan.held_out.x) // plan.batch_size)
-        held_out = plan.evaluator.load(plan.held_out)
-        evaluate = functools.partial(plan.evaluator.evaluate, held_out)
+    rows = runner.load(data)
     model.stop_training = False
     callbacks.on_train_begin()
-    initial, last = plan.epochs
     # BackupAndRestore knows better, by now, where to begin.
-    first = model._initial_epoch or initial
+    first = model._initial_epoch or initial_epoch
     logs = None
-    orders_left = iter(_orders(plan.data, plan.shuffle, plan.seed, first, last))
+    orders_left = iter(_orders(data, shuffle, seed, first, last))
     for epoch in range(first, last):
         callbacks.on_epoch_begin(epoch)
         callbacks.on_train_batch_begin(0)
         logs = runner.train_epoch(rows, next(orders_left))
         callbacks.params["reason"] = runner.reason  # which the first epoch may have added to
         callbacks.on_train_batch_end(steps - 1, logs)
-        if plan.evaluator and _is_due(epoch, plan.validation_freq):
-            held_out_logs = told_of_test(callbacks, evaluate, held_out_steps)
-            logs = logs | {f"val_{name}": value for name, value in held_out_logs.items()}
+        if validate and _is_due(epoch, validation_freq):
+            logs = logs | {f"val_{name}": value for name, value in validate().items()}
         callbacks.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
@@ -252,6 +182,12 @@ def _train(model, plan):
         model.optimizer.finalize_variable_values(model.trainable_weights)
     callbacks.on_train_end(logs)
     return model.history
+
+
+def _leave_to_fit(**arguments):
+    given = ", ".join(name for name, value in arguments.items() if value is not None)
+    if given:
+        raise LeftToFit(f"{given} is given")
 
 
 def _limited(epochs):
