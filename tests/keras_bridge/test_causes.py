@@ -134,13 +134,14 @@ def test_a_loss_of_ones_own_is_called_so(given, told, rows):
 
 
 def test_all_that_leaves_a_model_to_fit_is_told_at_once(rows):
-    model = compiled(sequential, loss=["mse"], run_eagerly=True)
-    model.train_step = lambda data: {}
+    model = compiled(sequential, run_eagerly=True)
+    model.make_train_function = lambda force=False: None
+    model.layers[0].stateful = True
     with pytest.raises(ValueError, match="run_eagerly=True") as raised:
         tfae.fit(model, rows, verbose=0, strict=True)
     for told in (
-        "the loss is a list",
-        "Sequential has a train_step of its own",
+        "the model keeps a state from batch to batch",
+        "Sequential has a make_train_function of its own",
         "train this model with model.fit",
     ):
         assert told in str(raised.value)

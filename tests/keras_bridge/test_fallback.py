@@ -4,72 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_twins import BATCH, FEATURES, Called, compiled, same_histories, same_weights, sequential
+from keras_twins import BATCH, compiled, same_histories, same_weights, sequential
 
 import tfae
-
-
-class OwnStep(keras.Model):
-    """A model with a training step of its own."""
-
-    def __init__(self):
-        super().__init__()
-        self.dense = keras.layers.Dense(FEATURES)
-
-    def call(self, rows):
-        return self.dense(rows)
-
-    def train_step(self, data):
-        return {"loss": tf.constant(0.0)}
-
-
-def own_step():
-    """A model that was given another training step."""
-    model = sequential()
-    model.train_step = lambda data: {"loss": tf.constant(0.0)}
-    return model
-
-
-def dictionary():
-    """A model whose output has a name."""
-    rows = keras.Input((FEATURES,))
-    return keras.Model(rows, {"rebuilt": keras.layers.Dense(FEATURES)(rows)})
-
-
-def two_outputs():
-    """A model that gives its code too."""
-    rows = keras.Input((FEATURES,))
-    codes = keras.layers.Dense(8, name="code")(rows)
-    return keras.Model(rows, [codes, keras.layers.Dense(FEATURES, name="rebuilt")(codes)])
-
-
-class Lists(Called):
-    """A model whose call gives a list."""
-
-    def __init__(self):
-        super().__init__()
-        self(np.zeros((1, FEATURES)))
-
-    def call(self, rows):
-        return [super().call(rows)]
-
-
-def two_inputs():
-    """A model of the two halves of a row."""
-    halves = [keras.Input((FEATURES // 2,)) for _ in range(2)]
-    codes = keras.layers.Dense(8)(keras.layers.Concatenate()(halves))
-    return keras.Model(halves, keras.layers.Dense(FEATURES)(codes))
-
-
-class Sum(keras.Model):
-    """Whose call takes two arrays."""
-
-    def __init__(self):
-        super().__init__()
-        self.dense = keras.layers.Dense(FEATURES)
-
-    def call(self, parts):
-        return self.dense(parts[0] + parts[1])
+from tfae.keras_bridge.fallback import STEPS_A_CALL, steps_a_call
 
 
 class Batches(keras.utils.PyDataset):
@@ -100,38 +38,12 @@ def dataset(rows):
 
 # Of a model its settings, what is given to fit, and the reason that is told.
 LEFT = {
-    "a step of its own": ({"build": OwnStep}, {}, "OwnStep has a train_step of its own"),
-    "another step": ({"build": own_step}, {}, "Sequential has a train_step of its own"),
-    "an output with a name": (
-        {"build": dictionary},
-        lambda rows: {"y": {"rebuilt": rows}},
-        "output has a name",
-    ),
-    "two outputs": (
-        {"build": two_outputs},
-        lambda rows: {"y": [rows[:, :8], rows]},
-        "the model has several outputs",
-    ),
-    "two inputs": (
-        {"build": two_inputs},
-        lambda rows: {"x": [rows[:, :18], rows[:, 18:]], "y": rows},
-        "the model has several inputs",
-    ),
-    "two arrays": ({"build": Sum}, lambda rows: {"x": [rows, rows], "y": rows}, "several arrays"),
-    "a list": ({"build": Lists}, {}, "the model gives a list"),
-    "losses": ({"build": sequential, "loss": ["mse"]}, {}, "the loss is a list"),
-    "no loss": ({"build": OwnStep, "loss": None}, {}, "the loss is none"),
     "eagerly": ({"build": sequential, "run_eagerly": True}, {"epochs": 1}, "run_eagerly=True"),
     "steps": ({"build": sequential}, {"steps_per_epoch": 3}, "steps_per_epoch is given"),
     "some validation": (
         {"build": sequential},
         {"validation_split": 0.3, "validation_steps": 1},
         "validation_steps is given",
-    ),
-    "weights of classes": (
-        {"build": lambda: sequential(output="softmax"), "loss": "categorical_crossentropy"},
-        lambda rows: {"y": np.eye(FEATURES)[:1].repeat(600, 0), "class_weight": {0: 2.0}},
-        "class_weight is given",
     ),
     "a Dataset": (
         {"build": sequential},
@@ -196,9 +108,6 @@ def test_validation_rows_alone_are_their_own_targets(rows):
 
 
 def test_evaluate_does_what_model_evaluate_does(rows):
-    model = compiled(two_outputs)
-    y = [rows[:, :8], rows]
-    assert tfae.evaluate(model, rows, y, verbose=0) == model.evaluate(rows, y, verbose=0)
     model = compiled(sequential, metrics=["mae"])
     expected = model.evaluate(dataset(rows), verbose=0)
     assert tfae.evaluate(model, dataset(rows), verbose=0) == pytest.approx(expected)
@@ -206,5 +115,50 @@ def test_evaluate_does_what_model_evaluate_does(rows):
 
 def test_an_engine_that_is_asked_for_is_not_left_out(rows):
     for asked in ({"engine": "fused"}, {"engine": "xla"}, {"precision": "mixed_bfloat16"}):
-        with pytest.raises(ValueError, match="class_weight is given: train this model with model"):
-            tfae.fit(compiled(sequential), rows, class_weight={0: 1.0}, verbose=0, **asked)
+        with pytest.raises(ValueError, match="steps_per_epoch is given: train this model with mo"):
+            tfae.fit(compiled(sequential), rows, steps_per_epoch=3, verbose=0, **asked)
+
+
+class Told(keras.callbacks.Callback):
+    """That is told of every batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        """As Keras calls it."""
+        self.batches.append(batch)
+
+
+def test_fit_makes_many_steps_a_call_and_leaves_the_model_as_it_was(rows):
+    model = compiled(sequential)
+    model.fit(rows, rows, batch_size=BATCH, verbose=0)
+    functions = model.train_function, model.test_function
+    calls, options = [], {"shuffle": False, "verbose": 0}
+    told = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: calls.append(model.steps_per_execution)
+    )
+    tfae.fit(model, dataset(rows), validation_data=dataset(rows), callbacks=[told], **options)
+    assert calls == [STEPS_A_CALL]
+    assert (model.train_function, model.test_function) == functions
+    assert model.steps_per_execution == 1
+    traced = model._tfae_many_steps.functions["train_function"]
+    tfae.fit(model, dataset(rows), **options)
+    assert model._tfae_many_steps.functions["train_function"] is traced
+    model.compile("sgd", "mse")
+    tfae.fit(model, dataset(rows), **options)
+    assert model._tfae_many_steps.functions["train_function"] is not traced
+
+
+def test_a_callback_of_batches_is_told_of_every_one(rows):
+    told = Told()
+    tfae.fit(compiled(sequential), dataset(rows), callbacks=told, shuffle=False, verbose=0)
+    assert told.batches == list(range(len(rows) // BATCH))
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "steps"), [([], 100), ([400, 250], 50), ([997], 997), ([7, 14], 7), ([100], 100)]
+)
+def test_a_call_has_no_more_steps_than_were_asked_for(asked_for, steps):
+    assert steps_a_call(asked_for) == steps

@@ -38,13 +38,14 @@ FORMS = {
 }
 
 
-def read(name, given):
-    """What was given as [N, ...], an array of numbers.
+def read(name, given, count=1):
+    """What was given as [N, ...], an array of numbers, or a list or dict of these.
 
     Floats are of Keras' float type; whole numbers and truth values keep theirs.
 
     Args:
         name: Of the argument, for messages.
+        count: How many arrays are expected.
         given: An array or what numpy makes one of, a data frame or a column of one (of pandas,
             polars and the like), or a list with one of these.
 
@@ -52,12 +53,12 @@ def read(name, given):
         ValueError: It is none, or has no rows; the message says what to do.
         LeftToFit: It gives its rows bit by bit, or by names.
     """
-    if is_several(given):
-        raise ValueError(f"{name} must be one array, got a {type(given).__name__} of several")
+    if isinstance(given, dict) and given:
+        return {part: read(f"{name}[{part!r}]", value) for part, value in given.items()}
+    if is_several(given) or (isinstance(given, (list, tuple)) and len(given) == count > 1):
+        return [read(f"{name}[{part}]", value) for part, value in enumerate(given)]
     if isinstance(given, (list, tuple)) and len(given) == 1 and _has_columns(given[0]):
         given = given[0]
-    if isinstance(given, dict):
-        raise LeftToFit(f"{name} is a dict")
     if kind := stream(given):
         raise LeftToFit(f"{name} is {kind} ({type(given).__name__})")
     for kind, (is_such, remedy) in FORMS.items():

@@ -43,6 +43,20 @@ def told_of_test(callbacks, evaluate, steps):
     return logs
 
 
+def work_by_batches(callbacks):
+    """Whether one of these wants to be told of every batch of training or of testing.
+
+    Args:
+        callbacks: A callback, several, a `keras.callbacks.CallbackList`, or None.
+    """
+    names = [*_OF_BATCHES["train"], *_OF_BATCHES["test"]]
+    callbacks = getattr(callbacks, "callbacks", callbacks) or []
+    return any(
+        _saves_at_batches(callback) or _is_told_of(callback, names)
+        for callback in (callbacks if isinstance(callbacks, (list, tuple)) else [callbacks])
+    )
+
+
 def warn_of_batches(callbacks, *kinds, instead):
     """Name those that want to be told of every batch, and say what to do.
 

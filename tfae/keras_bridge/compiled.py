@@ -8,21 +8,11 @@ from tfae.config import ENGINES
 from tfae.host import console
 from tfae.keras_bridge.causes import Causes, LeftToFit, NotPlain
 from tfae.keras_bridge.layers import leaf_layers
+from tfae.keras_bridge.overrides import OF_FUNCTIONS, OF_STEPS, has_targets, overridden
 from tfae.keras_bridge.own_engine import own_engine, prove
+from tfae.keras_bridge.rows import Data
 from tfae.keras_bridge.runners import KerasRunner, PlainRunner, build, build_optimizer
 from tfae.nn.precision import PRECISIONS
-
-_OVERRIDABLE = (
-    "train_step",
-    "test_step",
-    "make_train_function",
-    "make_test_function",
-    "compute_loss",
-    "compute_metrics",
-    "metrics",
-    "reset_metrics",
-    "get_metrics_result",
-)
 
 
 def check_taken(model):
@@ -55,24 +45,21 @@ def _check_model(model, causes):
         )
     if any(getattr(layer, "stateful", False) for layer in model._flatten_layers()):
         causes.add("the model", "keeps a state from batch to batch")
-    for kind in (type(None), list, tuple, dict):
-        if isinstance(model.loss, kind):
-            causes.add("the loss", f"is {'none' if model.loss is None else f'a {kind.__name__}'}")
-    if isinstance(getattr(model, "output", None), dict):
-        causes.add("the model's output", "has a name")
-    for side in ("inputs", "outputs"):
-        if len(getattr(model, side, None) or [None]) > 1:
-            causes.add("the model", f"has several {side}")
     if model._distribute_strategy is not None:
         causes.add("the model", "was made under a tf.distribute strategy")
-    for name in _OVERRIDABLE:
-        if not is_keras_own(model, name):
-            causes.add(type(model).__name__, f"has a {name} of its own")
+    for name in overridden(model, OF_FUNCTIONS):
+        causes.add(type(model).__name__, f"has a {name} of its own")
 
 
-def is_keras_own(model, name):
-    """Whether a method or property of a model is that of `keras.Model`."""
-    return getattr(type(model), name) is getattr(keras.Model, name) and name not in vars(model)
+def data_for(model, x, y=None, sample_weight=None, class_weight=None):
+    """The `Data` of arguments as `fit` has them, for a model.
+
+    Raises:
+        ValueError, LeftToFit: As `Data.of`.
+    """
+    sides = (getattr(model, side, None) or [None] for side in ("inputs", "outputs"))
+    options = {"arrays": tuple(map(len, sides)), "has_targets": has_targets(model)}
+    return Data.of(x, y, sample_weight, class_weight, **options)
 
 
 class _Kept:
@@ -91,7 +78,7 @@ class _Kept:
     def _parts(model):
         # compile() makes the loss' metric anew; quantize() and pop() put other weights in.
         weights = (variable.value for variable in model.variables)
-        return [model.metrics[0], model.optimizer, *leaf_layers(model), *weights]
+        return [model._loss_tracker, model.optimizer, *leaf_layers(model), *weights]
 
 
 def runner_for(
@@ -120,20 +107,21 @@ def runner_for(
     ):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
-    output_rank = build(model, data)
-    if trains:
+    output_rank, has_own_steps = build(model, data), bool(overridden(model, OF_STEPS))
+    if trains and not has_own_steps:
         build_optimizer(model)
     kept = getattr(model, "_tfae_kept", None)
     if not kept or not kept.is_of(model):
         kept = model._tfae_kept = _Kept(model)
     precision = precision or model.dtype_policy.name
-    of_data = data.is_plain(), data.x.shape[1:]
-    key = (*of_data, batch_size, precision, engine, model.optimizer.built)
-    if key not in kept.runners:
-        kept.runners[key] = _make_runner(
-            model, data, output_rank, batch_size, precision, engine, say
-        )
-    return kept.runners[key]
+    of_call = (data.is_plain(), data.structure(), batch_size, precision, engine)
+    if (*of_call, model.optimizer.built) not in kept.runners:
+        made = _make_runner(model, data, output_rank, batch_size, precision, engine, say)
+        if has_own_steps:
+            made.trace("train_step" if trains else "test_step", made.load(data.rows(slice(1))))
+            kept = model._tfae_kept = _Kept(model)  # which is built by now
+        kept.runners[*of_call, model.optimizer.built] = made
+    return kept.runners[*of_call, model.optimizer.built]
 
 
 def _make_runner(model, data, output_rank, batch_size, precision, engine, say):

@@ -1,17 +1,19 @@
 """`tfae.evaluate` and `tfae.predict`: Keras' own, on the fast path."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfae.engines.forward import native_forward
 from tfae.host import console
 from tfae.keras_bridge.callbacks import callback_list, told_of_test, warn_of_batches
 from tfae.keras_bridge.causes import LeftToFit, NotPlain
-from tfae.keras_bridge.compiled import check_taken, is_keras_own, runner_for
+from tfae.keras_bridge.compiled import check_taken, data_for, runner_for
 from tfae.keras_bridge.failures import said_of
 from tfae.keras_bridge.fallback import evaluate_by_keras
 from tfae.keras_bridge.layers import dense_stack
-from tfae.keras_bridge.rows import Data, checked_batch_size
+from tfae.keras_bridge.overrides import is_keras_own
+from tfae.keras_bridge.rows import checked_batch_size
 from tfae.keras_bridge.targets import warn_beyond
 from tfae.nn.scaling import Scaling
 
@@ -50,7 +52,7 @@ def evaluate(
     say = console.say if verbose else lambda line: None
     try:
         check_taken(model)
-        data = Data.of(x, y, sample_weight)
+        data = data_for(model, x, y, sample_weight)
         runner = runner_for(model, data, checked_batch_size(batch_size), say=say, trains=False)
     except LeftToFit:
         return evaluate_by_keras(
@@ -75,23 +77,30 @@ def predict(model, x, *, batch_size=None, verbose="auto", callbacks=None):
     """What a Keras model gives for rows, as `model.predict` has it.
 
     Args:
-        model: A `keras.Model` with one input and one output: an autoencoder, an encoder, a decoder.
-        x: [N, ...], the rows.
+        model: A `keras.Model`: an autoencoder, an encoder, a decoder.
+        x: [N, ...], the rows; what else `model.predict` takes (several arrays, a Dataset) is left
+            to that.
         batch_size: For where Keras itself predicts: layers that are not Dense, another dtype policy
             than float32, or no native kernels. The result does not depend on it.
         verbose: 0, 1, 2 or "auto", as in Keras.
         callbacks: Keras callbacks, told of one batch, which has all rows.
 
     Returns:
-        [N, ...], a numpy array.
+        [N, ...], a numpy array, or several.
 
     Raises:
         ValueError: model or x are none.
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"model must be a keras.Model, got a {type(model).__name__}")
-    rows = Data.of(x).x
     checked_batch_size(batch_size)
+    try:
+        rows = data_for(model, x).x
+    except LeftToFit:
+        return model.predict(x, batch_size=batch_size, verbose=verbose, callbacks=callbacks)
+    if not isinstance(rows, np.ndarray):
+        batch_size = batch_size or BATCH_SIZE
+        return model.predict(rows, batch_size=batch_size, verbose=verbose, callbacks=callbacks)
     found = _native_stack(model, rows)
     if not found:
         if model.built:

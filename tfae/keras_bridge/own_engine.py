@@ -6,9 +6,10 @@ import keras
 import tensorflow as tf
 
 from tfae.engines import pick_engine
-from tfae.keras_bridge.causes import Causes
+from tfae.keras_bridge.causes import Causes, a
 from tfae.keras_bridge.convert import stack_of
 from tfae.keras_bridge.layers import read_stack
+from tfae.keras_bridge.overrides import OF_STEPS, overridden
 from tfae.keras_bridge.targets import CHOSEN_BY_KERAS, loss_name
 from tfae.nn.network import Network
 from tfae.nn.optimizers import SGD, Adadelta, Adam
@@ -42,7 +43,8 @@ def own_engine(model, data, batch_size, precision, name, say):
         ConfigError, TrainingError: As `pick_engine`.
     """
     causes = Causes()
-    _check_data(model, data, causes)
+    _check_data(data, causes)
+    _check_steps(model, causes)
     dense = read_stack(model, causes)
     loss, dense = _loss_of(model, dense, causes)
     if dense is not None:
@@ -96,16 +98,28 @@ def prove(model, runner, data):
         causes.check()
 
 
-def _check_data(model, data, causes):
-    if data.y is not None:
+def _check_steps(model, causes):
+    own = overridden(model, OF_STEPS)
+    for part in own:
+        causes.add(type(model).__name__, f"has a {part} of its own")
+    known = {} if own else model.get_metrics_result()
+    metrics = [repr(name) for name in known if name != "loss"]
+    if metrics:
+        causes.add("it", f"has metrics ({', '.join(metrics)})")
+    if model._compile_loss and model._compile_loss._user_loss_weights is not None:
+        causes.add("its loss", "has a weight")
+
+
+def _check_data(data, causes):
+    for side, arrays in (("inputs", data.x), ("outputs", data.y)):
+        if isinstance(arrays, (list, tuple, dict)):
+            causes.add("it", f"has several {side}")
+    if data.y is None:
+        causes.add("it", "has no targets")
+    elif data.is_single() and data.y is not data.x:
         causes.add("y", "is other than x")
     if data.sample_weight is not None:
         causes.add("the rows", "have weights (sample_weight)")
-    metrics = [repr(name) for name in model.get_metrics_result() if name != "loss"]
-    if metrics:
-        causes.add("it", f"has metrics ({', '.join(metrics)})")
-    if model._compile_loss._user_loss_weights is not None:
-        causes.add("its loss", "has a weight")
 
 
 def _check_fits(model, data, dense, causes):
@@ -148,6 +162,9 @@ def _loss_of(model, dense, causes):
 
 
 def _loss_name(loss, causes):
+    if loss is None or isinstance(loss, (list, tuple, dict)):
+        causes.add("the loss", f"is {'none' if loss is None else a(type(loss))}")
+        return None
     if isinstance(loss, str):
         if loss.lower() in CHOSEN_BY_KERAS:
             causes.add("the loss", "is a cross-entropy that Keras chooses by the outputs")

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfae.keras_bridge.causes import LeftToFit
 from tfae.keras_bridge.failures import said_of
 
 PROBE_ROWS = 7  # which is hardly ever another dimension, too
@@ -44,17 +43,16 @@ def outputs_for(model, data):
     """What a model gives for the first rows, of `probed`; its variables are made by that.
 
     Raises:
-        ValueError: The rows are none of the model's, or it gives something else than one tensor.
+        ValueError: The rows are none of the model's.
     """
-    if isinstance(model, keras.Sequential) and not model.built:
-        with said_of(f"the model does not take rows of the shape {data.x.shape[1:]}"):
-            model.build((None, *data.x.shape[1:]))
+    _check_count(model, data.x)
+    shapes = tf.nest.map_structure(lambda array: array.shape[1:], data.x)
+    with said_of(f"the model does not take rows of the shape {shapes}"):
+        if isinstance(model, keras.Sequential) and not model.built:
+            model.build((None, *shapes))
     _check_rows(model, data.x)
-    with said_of(f"the model does not take rows of the shape {data.x.shape[1:]}"):
-        outputs = model(probed(data).x, training=False)
-    if not tf.is_tensor(outputs):
-        raise LeftToFit(f"the model gives a {type(outputs).__name__}, not one tensor")
-    return outputs
+    with said_of(f"the model does not take rows of the shape {shapes}"):
+        return model(probed(data).x, training=False)
 
 
 def check_targets(loss, data, output_shape):
@@ -70,7 +68,7 @@ def check_targets(loss, data, output_shape):
     """
     if not is_of_keras(loss):
         return  # which may take whatever it likes
-    row, y = tuple(output_shape[1:]), data.x if data.y is None else data.y
+    row, y = tuple(output_shape[1:]), data.y
     name = loss_name(loss)
     allowed = [(len(y), *shape) for shape in _allowed(name, row)]
     if name in OF_ANY_LENGTH or y.shape in allowed:
@@ -79,7 +77,7 @@ def check_targets(loss, data, output_shape):
     if name in OF_LABELS:
         must += f", the labels that {name} takes"
     reshaped = [shape for shape in allowed if _has_as_many(y, shape)]
-    if data.y is not None:
+    if data.y is not data.x:
         said = f"y has the shape {y.shape}, and the model gives {(len(y), *row)}: "
         said += _reshape("y", reshaped[0]) if reshaped else must
     else:
@@ -99,7 +97,9 @@ def warn_beyond(loss, *parts):
     """
     name = loss_name(loss)
     for data in filter(None, parts):
-        which, y = ("x", data.x) if data.y is None else ("y", data.y)
+        if not data.is_single():
+            return
+        which, y = "x" if data.y is data.x else "y", data.y
         is_chosen = name in CHOSEN_BY_KERAS and y.ndim > 1 and y.shape[-1] > 1
         if not (is_chosen or name in CROSS_ENTROPIES):
             return
@@ -144,10 +144,22 @@ def _allowed(name, row):
     return [row, *squeezed, *(labels if name in CHOSEN_BY_KERAS else ())]
 
 
+def _check_count(model, x):
+    """Refuse several arrays for a model of one, and one for a model of several."""
+    inputs = getattr(model, "inputs", None)
+    if not inputs or isinstance(x, dict):  # of which Keras takes those that it knows
+        return
+    given = 1 if isinstance(x, np.ndarray) else len(x)
+    if given != len(inputs):
+        wanted = "one array" if len(inputs) == 1 else f"a list of {len(inputs)} arrays"
+        got = "one" if given == 1 else f"a {type(x).__name__} of several ({given})"
+        raise ValueError(f"x must be {wanted}, got {got}")
+
+
 def _check_rows(model, x):
     wanted = getattr(model, "input_shape", None)
-    if not isinstance(wanted, tuple):  # of a model with a call of its own
-        return
+    if not isinstance(x, np.ndarray) or not isinstance(wanted, tuple):
+        return  # several, or of a model with a call of its own
     wanted = (None, *wanted[1:])  # that of its first batch is kept, too
     if len(wanted) != x.ndim or any(
         n not in (None, given) for n, given in zip(wanted[1:], x.shape[1:], strict=True)

@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from tfae.data.feed import orders
 from tfae.host import console
-from tfae.keras_bridge.arrays import is_several, stream
+from tfae.keras_bridge.arrays import stream
 from tfae.keras_bridge.callbacks import callback_list, told_of_test, warn_of_batches
 from tfae.keras_bridge.causes import LeftToFit
-from tfae.keras_bridge.compiled import check_taken, runner_for
+from tfae.keras_bridge.compiled import check_taken, data_for, runner_for
 from tfae.keras_bridge.fallback import fit_by_keras
-from tfae.keras_bridge.rows import Data, check_whole_number, checked_batch_size
+from tfae.keras_bridge.rows import check_whole_number, checked_batch_size
 from tfae.keras_bridge.runners import KerasRunner, build
 from tfae.keras_bridge.targets import warn_beyond
 
@@ -53,11 +53,14 @@ def fit(
 
     Args:
         model: A compiled `keras.Model`. Dense layers in a row train on tfae's own engines; others
-            by Keras' own step, all of an epoch's in one call; and what has no such epoch (several
-            inputs or outputs, a train_step of one's own, run_eagerly) by `model.fit` itself.
-        x: [N, ...], the rows. Bytes count from 0 to 255, as in Keras. What gives its rows bit by
-            bit (a Dataset, a generator, a PyDataset) is for `model.fit`, as are several arrays.
-        y: [N, ...], what they are to be rebuilt as; x by default.
+            by Keras' own step, or the model's, all of an epoch's in one call; and what has no such
+            epoch (run_eagerly, a strategy, rows that come bit by bit) by `model.fit` itself, many
+            steps a call.
+        x: [N, ...], the rows; a list or dict of arrays for a model of several inputs. Bytes count
+            from 0 to 255, as in Keras. What gives its rows bit by bit (a Dataset, a generator, a
+            PyDataset) is for `model.fit`.
+        y: [N, ...], what they are to be rebuilt as; x by default, or nothing where the model has no
+            loss of targets.
         batch_size: 32 by default, as in Keras.
         epochs: The number of the last epoch, from 1.
         verbose: 0, 1, 2 or "auto", as in Keras.
@@ -65,12 +68,12 @@ def fit(
         validation_split: The last rows' fraction, set aside for validation.
         validation_data: (x, y) or (x, y, sample_weight), or x alone where y is the same.
         shuffle: Whether every epoch has an order of its own.
-        sample_weight: [N] or [N, 1].
+        sample_weight: [N] or [N, 1]; for several outputs, a list or dict of these, too.
         initial_epoch: How many epochs count as done.
         validation_freq: Epochs between two validations, or a collection of those that have one,
             from 1.
-        class_weight, steps_per_epoch, validation_steps: Of `model.fit`, which trains where one is
-            given.
+        class_weight: The weights of rows by the number of their class, y; 1 where it has none.
+        steps_per_epoch, validation_steps: Of `model.fit`, which trains where one is given.
         validation_batch_size: The means do not depend on it.
         precision: "float32", "mixed_bfloat16" or "mixed_float16"; that of the model's dtype policy
             by default.
@@ -89,19 +92,13 @@ def fit(
     """
     say = console.say if verbose else lambda line: None
     try:
-        _leave_to_fit(
-            class_weight=class_weight,
-            steps_per_epoch=steps_per_epoch,
-            validation_steps=validation_steps,
-        )
+        _leave_to_fit(steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
         check_taken(model)
-        if not getattr(model, "inputs", None) and is_several(x):
-            raise LeftToFit(f"{type(model).__name__} is given several arrays")
-        data = Data.of(x, y, sample_weight)
+        data = data_for(model, x, y, sample_weight, class_weight)
         if validation_split and validation_data is None:
             data, held_out = data.split(validation_split)
         else:
-            held_out = _validation(validation_data)
+            held_out = _validation(model, validation_data)
         rows_a_step = checked_batch_size(batch_size)
         check_whole_number("epochs", epochs, 0)
         last = _limited(epochs)
@@ -141,11 +138,11 @@ def fit(
         )
 
     warn_beyond(model.loss, data, held_out)
-    runner.expect(last - initial_epoch, len(data.x))
+    runner.expect(last - initial_epoch, len(data))
     if isinstance(runner, KerasRunner):
         how = "which is compiled first" if runner.compiled else "as a graph"
         say(f"training by Keras' own step, {how}: {runner.reason}")
-    steps = -(-len(data.x) // rows_a_step)
+    steps = -(-len(data) // rows_a_step)
     callbacks = callback_list(callbacks, model, verbose, add_history=True, epochs=last, steps=steps)
     which = {"engine": runner.engine, "reason": runner.reason}
     callbacks.set_params({**(callbacks.params or {}), **which})
@@ -157,7 +154,7 @@ def fit(
         evaluator = runner if takes else runner_for(model, held_out, rows_a_step, say=say)
         evaluate = functools.partial(evaluator.evaluate, evaluator.load(held_out))
         validate = functools.partial(
-            told_of_test, callbacks, evaluate, -(-len(held_out.x) // rows_a_step)
+            told_of_test, callbacks, evaluate, -(-len(held_out) // rows_a_step)
         )
 
     rows = runner.load(data)
@@ -201,7 +198,7 @@ def _limited(epochs):
     return most
 
 
-def _validation(given):
+def _validation(model, given):
     """The `Data` of `validation_data`, or None where it is None."""
     if given is None:
         return None
@@ -213,7 +210,7 @@ def _validation(given):
             "validation_data must be (x, y) or (x, y, sample_weight), or x alone; got "
             f"{len(parts)} arrays"
         )
-    return _of_validation(lambda: Data.of(*parts))
+    return _of_validation(lambda: data_for(model, *parts))
 
 
 def _of_validation(function):
@@ -228,7 +225,7 @@ def _of_validation(function):
 
 def _orders(data, shuffle, seed, first, epochs):
     """A permutation [N] int32 for each epoch."""
-    rows = len(data.x)
+    rows = len(data)
     if not shuffle:
         return itertools.repeat(tf.range(rows))
     seed = random.randrange(2**32) if seed is None else seed
