@@ -32,6 +32,9 @@ TAKEN = {
     "a pyarrow table": pa.table({"a": BASE.a, "b": BASE.b, "c": ONES}),
     "objects in an array": BASE.assign(c=ONES).to_numpy().astype(object),
     "lists": BASE.assign(c=ONES).to_numpy().tolist(),
+    "scipy's matrix": scipy.sparse.csr_matrix(BASE.assign(c=ONES)),
+    "scipy's array": scipy.sparse.coo_array(BASE.assign(c=ONES)),
+    "a sparse tensor": tf.sparse.from_dense(BASE.assign(c=ONES).to_numpy()),
 }
 NOT_TAKEN = {
     "Int64 with a gap": (
@@ -71,8 +74,10 @@ NOT_TAKEN = {
     "ragged images": ([[[1.0], [2.0]], [[3.0], [4.0, 5.0]]], "the parts of row 1 differ in length"),
     "several arrays": ([np.ones((4, 3)), np.ones((4, 3))], "must be one array, got a list of sev"),
     "a gap in a list": ([[1.0, 2.0, None]], r"got list of object \(None in row 0\)"),
-    "scipy's": (scipy.sparse.eye(3, format="csr"), r"scipy.sparse matrix: x.toarray\(\) has its"),
-    "a sparse tensor": (tf.sparse.eye(3), r"tf.sparse.to_dense\(x\) has its rows"),
+    "scipy's, and large": (
+        scipy.sparse.csr_matrix((10**9, 10**6)),
+        r"sparse matrix, and as an array its rows would take 8,000,000 GB",
+    ),
     "a ragged tensor": (tf.ragged.constant([[1.0], [2.0, 3.0]]), r"x.to_tensor\(\) pads"),
 }
 

@@ -31,7 +31,7 @@ def describe_environment():
         "cpu": _cpu_fact("model name") or platform.processor() or platform.machine(),
         "instructions": _instructions(),
         "cores": _usable_cores(),
-        "memory_gb": round(_memory_bytes() / 1e9, 1),
+        "memory_gb": round(memory_bytes() / 1e9, 1),
         "device": device_name(),
         **(tf32 if visible_gpus() else {}),
         **({"xla_flags": xla_flags} if xla_flags else {}),
@@ -55,7 +55,7 @@ def visible_gpus():
     return tf.config.get_visible_devices("GPU")
 
 
-def peak_memory_bytes():
+def peakmemory_bytes():
     """The most memory this process has held so far."""
     import resource
 
@@ -67,7 +67,8 @@ def _usable_cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def _memory_bytes():
+def memory_bytes():
+    """The memory of the machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

@@ -2,15 +2,18 @@
 
 import decimal
 import inspect
+import math
 import numbers
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfae.host.environment import memory_bytes
 from tfae.keras_bridge.causes import LeftToFit
 
 LOAD = "load the rows into an array"
+ROOM = 0.5  # of the machine's memory, for one array
 COLUMNS_NAMED = 5  # of those that are no numbers
 REAL = (numbers.Real, decimal.Decimal, np.bool_)
 # What gives its rows bit by bit: what a person calls it, and how it is known.
@@ -20,21 +23,6 @@ STREAMS = {
     "a torch DataLoader": lambda given: type(given).__module__.startswith("torch.utils.data"),
     "a generator": inspect.isgenerator,
     "an iterator": lambda given: hasattr(given, "__next__"),
-}
-# What has its rows in another form, and how they are had.
-FORMS = {
-    "a scipy.sparse matrix": (
-        lambda given: hasattr(given, "toarray") and hasattr(given, "nnz"),
-        "{name}.toarray() has its rows",
-    ),
-    "a tf.SparseTensor": (
-        lambda given: isinstance(given, tf.SparseTensor),
-        "tf.sparse.to_dense({name}) has its rows",
-    ),
-    "a tf.RaggedTensor": (
-        lambda given: isinstance(given, tf.RaggedTensor),
-        "its rows differ in length, which {name}.to_tensor() pads",
-    ),
 }
 
 
@@ -61,9 +49,6 @@ def read(name, given, count=1):
         given = given[0]
     if kind := stream(given):
         raise LeftToFit(f"{name} is {kind} ({type(given).__name__})")
-    for kind, (is_such, remedy) in FORMS.items():
-        if is_such(given):
-            raise ValueError(f"{name} is {kind}: {remedy.format(name=name)}")
     rows = _rows(name, given)
     if not _are_numbers(rows) or rows.ndim < 1:
         raise ValueError(
@@ -93,6 +78,16 @@ def stream(given):
 def _rows(name, given):
     if isinstance(given, (dict, str, bytes)):
         return np.asarray(None)
+    if isinstance(given, tf.RaggedTensor):
+        raise ValueError(
+            f"{name} is a tf.RaggedTensor: its rows differ in length, which {name}.to_tensor() pads"
+        )
+    if isinstance(given, tf.SparseTensor):
+        _check_room(name, given)
+        return tf.sparse.to_dense(tf.sparse.reorder(given)).numpy()
+    if hasattr(given, "toarray") and hasattr(given, "nnz"):  # of scipy
+        _check_room(name, given)
+        return given.toarray()
     if _is_frame(given):
         return _of_frame(name, given)
     if _is_column(given):
@@ -107,6 +102,16 @@ def _rows(name, given):
             f"{name} is no array of numbers but a {type(given).__name__} ({reason}): {LOAD}"
         ) from None
     return _of_objects(name, rows) if rows.dtype == object and rows.ndim else rows
+
+
+def _check_room(name, matrix):
+    """Refuse a sparse matrix whose zeros, written out, would fill the memory."""
+    needed = math.prod(map(int, matrix.shape)) * np.dtype(str(matrix.dtype.name)).itemsize
+    if needed > memory_bytes() * ROOM:
+        raise ValueError(
+            f"{name} is a sparse matrix, and as an array its rows would take "
+            f"{needed / 1e9:,.0f} GB: give a generator of batches, each as an array"
+        )
 
 
 def _kind(given, rows):
