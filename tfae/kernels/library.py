@@ -27,11 +27,13 @@ class Kernels:
             take.
         simd: Which instructions they use, for a person.
         has_bfloat16: Whether they multiply bfloat16 numbers.
+        map_codes: Of each operation of a program's maps, by name, its number.
     """
 
     ops: ModuleType
     simd: str
     has_bfloat16: bool
+    map_codes: dict
 
 
 def load(say=lambda line: None):
@@ -79,7 +81,14 @@ def _load_library(path):
         raise KernelError(f"{path} does not load: {str(error).splitlines()[0]}") from None
     library.tfae_simd.restype = ctypes.c_char_p
     library.tfae_has_bfloat16.restype = ctypes.c_bool
-    kernels = Kernels(ops, library.tfae_simd().decode(), library.tfae_has_bfloat16())
+    library.tfae_map_names.restype = ctypes.c_char_p
+    names = library.tfae_map_names().decode().rstrip(",").split(",")
+    kernels = Kernels(
+        ops,
+        library.tfae_simd().decode(),
+        library.tfae_has_bfloat16(),
+        {name: code for code, name in enumerate(names)},
+    )
     try:
         check(kernels)  # takes milliseconds
     except KernelError:

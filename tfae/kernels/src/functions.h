@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "simd.h"
+#include "stack.h"
 
 namespace tfae {
 

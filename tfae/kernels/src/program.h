@@ -1,0 +1,290 @@
+// A step as a list of instructions over one memory, run for every batch of an epoch.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "map.h"
+#include "matmul.h"
+#include "tensorflow/core/lib/random/random_distributions.h"
+#include "threads.h"
+
+namespace tfae {
+
+// What an instruction begins with: {kind, length of all in words, whether all threads share it}.
+// Offsets are in floats; whole numbers take two.
+enum class Instruction { kMap, kMatmul, kRows, kRandom, kArgMax, kCopy, kTranspose };
+constexpr int kHead = 3;
+
+// Rows that an epoch gathers its batches from.
+struct Table {
+  enum Type { kFloat, kByte, kInt32, kInt64 } type;
+  const void* data;
+};
+
+class Program {
+ public:
+  // `code`: {rows of a batch, then the instructions}.
+  Program(const int32_t* code, size_t length) : code_(code), length_(length) {}
+
+  int batch_rows() const { return code_[0]; }
+
+  // Calls each(instruction's words) for all.
+  template <typename F>
+  void Each(F each) const {
+    for (size_t at = 1; at < length_; at += code_[at + 1]) each(code_ + at);
+  }
+
+  bool IsShared() const {
+    bool shared = false;
+    Each([&](const int32_t* words) { shared |= words[2] != 0; });
+    return shared;
+  }
+
+ private:
+  const int32_t* code_;
+  size_t length_;
+};
+
+// What the threads have in common while an epoch runs.
+class Team {
+ public:
+  Team(int threads, float* memory, const std::vector<Table>& tables, const int32_t* order,
+       size_t most_columns, size_t most_folds)
+      : threads_(threads), memory_(memory), tables_(tables), order_(order), barrier_(threads),
+        most_folds_(std::max<size_t>(most_folds, 1)), most_columns_(most_columns),
+        scalars_(threads * most_folds_), columns_(threads * most_folds_ * most_columns) {}
+
+  // One thread's part of the batch whose rows begin at `first` of the order.
+  class Member {
+   public:
+    Member(Team& team, int thread) : team_(team), thread_(thread) {}
+
+    void Run(const Program& program, int64_t first) {
+      program.Each([&](const int32_t* words) {
+        const int32_t* at = words + kHead;
+        if (words[2] == 0 || team_.threads_ == 1) {
+          Meet(false);
+          if (thread_ == 0) Do(static_cast<Instruction>(words[0]), at, first, 0, 1);
+          return;
+        }
+        team_.barrier_.Wait();
+        waits_ = true;
+        Do(static_cast<Instruction>(words[0]), at, first, thread_, team_.threads_);
+      });
+    }
+
+    // After the last instruction of a batch or before one that a thread does alone.
+    void Meet(bool always) {
+      if ((waits_ || always) && team_.threads_ > 1) team_.barrier_.Wait();
+      waits_ = false;
+    }
+
+   private:
+    void Do(Instruction kind, const int32_t* at, int64_t first, int part, int parts) {
+      switch (kind) {
+        case Instruction::kMap: return DoMap(at, part, parts);
+        case Instruction::kMatmul: return DoMatmul(at, part, parts);
+        case Instruction::kRows: return DoRows(at, first, part, parts);
+        case Instruction::kRandom: return DoRandom(at, part, parts);
+        case Instruction::kArgMax: return DoArgMax(at);
+        case Instruction::kCopy: return DoCopy(at);
+        case Instruction::kTranspose: return DoTranspose(at);
+      }
+    }
+
+    // {rows, columns, loads, ops, stores, folds, then each of these}
+    void DoMap(const int32_t* at, int part, int parts) {
+      Map map{at[0], at[1]};
+      map.load_count = at[2], map.op_count = at[3];
+      map.store_count = at[4], map.fold_count = at[5];
+      map.loads = reinterpret_cast<const MapLoad*>(at + 6);
+      map.ops = reinterpret_cast<const MapOp*>(map.loads + map.load_count);
+      map.stores = reinterpret_cast<const MapStore*>(map.ops + map.op_count);
+      map.folds = reinterpret_cast<const MapFold*>(map.stores + map.store_count);
+      const int64_t all = static_cast<int64_t>(map.rows) * map.columns;
+      int64_t unit = kLanes;
+      for (int i = 0; i < map.fold_count; ++i) {
+        if (static_cast<Spread>(map.folds[i].spread) != Spread::kScalar) unit = map.columns;
+      }
+      const int64_t units = (all + unit - 1) / unit;
+      const int64_t begin = units * part / parts * unit;
+      const int64_t end = std::min(all, units * (part + 1) / parts * unit);
+      double* scalars = team_.Scalars(part);
+      float* columns[kMapRegisters];
+      for (int i = 0; i < map.fold_count; ++i) {
+        const float start = FoldStart(static_cast<Fold>(map.folds[i].kind));
+        scalars[i] = start;
+        columns[i] = team_.Columns(part, i);
+        if (static_cast<Spread>(map.folds[i].spread) == Spread::kRow) {
+          if (parts == 1) columns[i] = team_.memory_ + map.folds[i].to;
+          std::fill_n(columns[i], map.columns, start);
+        }
+      }
+      if (begin < end) registers_.Run(map, team_.memory_, begin, end, scalars, columns);
+      if (map.fold_count == 0) return;
+      if (parts > 1) Meet(true);
+      if (thread_ == 0) Combine(map, parts);
+    }
+
+    void Combine(const Map& map, int parts) {
+      for (int i = 0; i < map.fold_count; ++i) {
+        const MapFold& fold = map.folds[i];
+        const Fold kind = static_cast<Fold>(fold.kind);
+        float* to = team_.memory_ + fold.to;
+        if (static_cast<Spread>(fold.spread) == Spread::kScalar) {
+          double all = team_.Scalars(0)[i];
+          for (int part = 1; part < parts; ++part) {
+            const double other = team_.Scalars(part)[i];
+            all = kind == Fold::kSum ? all + other
+                                     : Folded(kind, static_cast<float>(all), other);
+          }
+          *to = static_cast<float>(all);
+        } else if (static_cast<Spread>(fold.spread) == Spread::kRow && parts > 1) {
+          std::copy_n(team_.Columns(0, i), map.columns, to);
+          for (int part = 1; part < parts; ++part) {
+            const float* from = team_.Columns(part, i);
+            for (int j = 0; j < map.columns; ++j) to[j] = Folded(kind, to[j], from[j]);
+          }
+        }
+      }
+    }
+
+    // {rows, columns, depth, transposed a, transposed b, a, b, c}
+    void DoMatmul(const int32_t* at, int part, int parts) {
+      float* memory = team_.memory_;
+      const Matmul m{memory + at[5], memory + at[6], memory + at[7], at[0], at[1],
+                     at[2],          at[3] != 0,     at[4] != 0};
+      constexpr int kStrip = MatmulBuffers::kStrip;
+      const int strips = (m.columns + kStrip - 1) / kStrip;
+      Range rows{0, m.rows}, columns{0, m.columns};
+      if (strips >= 2 * parts || m.rows < strips) {
+        columns = {strips * part / parts * kStrip,
+                   std::min(m.columns, strips * (part + 1) / parts * kStrip)};
+      } else {
+        const int tiles = (m.rows + kTileRows - 1) / kTileRows;
+        rows = {tiles * part / parts * kTileRows,
+                std::min(m.rows, tiles * (part + 1) / parts * kTileRows)};
+      }
+      if (rows.begin < rows.end && columns.begin < columns.end) buffers_.Run(m, rows, columns);
+    }
+
+    // {table, rows, columns, whether whole numbers, to}
+    void DoRows(const int32_t* at, int64_t first, int part, int parts) {
+      const Table& table = team_.tables_[at[0]];
+      const int rows = at[1], columns = at[2];
+      for (int row = static_cast<int64_t>(rows) * part / parts;
+           row < static_cast<int64_t>(rows) * (part + 1) / parts; ++row) {
+        const int64_t from = static_cast<int64_t>(team_.order_[first + row]) * columns;
+        float* to = team_.memory_ + at[4] + static_cast<int64_t>(row) * columns * (at[3] ? 2 : 1);
+        switch (table.type) {
+          case Table::kFloat:
+            std::copy_n(static_cast<const float*>(table.data) + from, columns, to);
+            break;
+          case Table::kByte: Convert(static_cast<const uint8_t*>(table.data) + from, columns, at[3], to); break;
+          case Table::kInt32: Convert(static_cast<const int32_t*>(table.data) + from, columns, at[3], to); break;
+          case Table::kInt64: Convert(static_cast<const int64_t*>(table.data) + from, columns, at[3], to); break;
+        }
+      }
+    }
+
+    template <typename T>
+    static void Convert(const T* from, int columns, bool whole, float* to) {
+      if (whole) {
+        std::copy_n(from, columns, reinterpret_cast<int64_t*>(to));
+      } else {
+        std::copy_n(from, columns, to);
+      }
+    }
+
+    // {count, whether normal, seed, to}: TensorFlow's stateless ones by philox.
+    void DoRandom(const int32_t* at, int part, int parts) {
+      using tensorflow::random::PhiloxRandom;
+      const int64_t* seed = reinterpret_cast<const int64_t*>(team_.memory_ + at[2]);
+      const auto low = [](int64_t word) { return static_cast<uint32_t>(word); };
+      const auto high = [](int64_t word) { return static_cast<uint32_t>(static_cast<uint64_t>(word) >> 32); };
+      PhiloxRandom::Key key;
+      PhiloxRandom::ResultType counter;
+      key[0] = 0x3ec8f720, key[1] = 0x02461e29;
+      counter[0] = low(seed[0]), counter[1] = high(seed[0]);
+      counter[2] = low(seed[1]), counter[3] = high(seed[1]);
+      const auto mix = PhiloxRandom(counter, key)();
+      key[0] = mix[0], key[1] = mix[1];
+      counter[0] = counter[1] = 0;
+      counter[2] = mix[2], counter[3] = mix[3];
+      if (at[1]) {
+        Draw<tensorflow::random::NormalDistribution<PhiloxRandom, float>>(
+            PhiloxRandom(counter, key), at, part, parts);
+      } else {
+        Draw<tensorflow::random::UniformDistribution<PhiloxRandom, float>>(
+            PhiloxRandom(counter, key), at, part, parts);
+      }
+    }
+
+    template <typename Distribution>
+    void Draw(tensorflow::random::PhiloxRandom philox, const int32_t* at, int part, int parts) {
+      constexpr int kGroup = Distribution::kResultElementCount;
+      const int64_t count = at[0], groups = (count + kGroup - 1) / kGroup;
+      const int64_t begin = groups * part / parts, end = groups * (part + 1) / parts;
+      philox.Skip(begin);
+      Distribution draw;
+      for (int64_t group = begin; group < end; ++group) {
+        const auto values = draw(&philox);
+        float* to = team_.memory_ + at[3] + group * kGroup;
+        for (int i = 0; i < std::min<int64_t>(kGroup, count - group * kGroup); ++i) to[i] = values[i];
+      }
+    }
+
+    // {rows, columns, from, to}: the first of the largest in each row, as whole numbers.
+    void DoArgMax(const int32_t* at) {
+      const float* from = team_.memory_ + at[2];
+      int64_t* to = reinterpret_cast<int64_t*>(team_.memory_ + at[3]);
+      for (int row = 0; row < at[0]; ++row, from += at[1]) {
+        to[row] = std::max_element(from, from + at[1]) - from;
+      }
+    }
+
+    // {rows, columns, from, from's stride, to, to's stride}, in floats
+    void DoCopy(const int32_t* at) {
+      const float* from = team_.memory_ + at[2];
+      float* to = team_.memory_ + at[4];
+      for (int row = 0; row < at[0]; ++row, from += at[3], to += at[5]) {
+        std::copy_n(from, at[1], to);
+      }
+    }
+
+    // {rows, columns, from, to}: to[columns, rows]
+    void DoTranspose(const int32_t* at) {
+      const float* from = team_.memory_ + at[2];
+      float* to = team_.memory_ + at[3];
+      for (int row = 0; row < at[0]; ++row) {
+        for (int column = 0; column < at[1]; ++column) {
+          to[static_cast<size_t>(column) * at[0] + row] = from[static_cast<size_t>(row) * at[1] + column];
+        }
+      }
+    }
+
+    Team& team_;
+    const int thread_;
+    bool waits_ = false;
+    MapRegisters registers_;
+    MatmulBuffers buffers_;
+  };
+
+ private:
+  double* Scalars(int part) { return scalars_ + part * most_folds_; }
+  float* Columns(int part, int fold) {
+    return columns_ + (part * most_folds_ + fold) * most_columns_;
+  }
+
+  const int threads_;
+  float* const memory_;
+  const std::vector<Table>& tables_;
+  const int32_t* const order_;
+  Barrier barrier_;
+  const size_t most_folds_, most_columns_;
+  Array<double> scalars_;
+  Floats columns_;
+};
+
+}  // namespace tfae
