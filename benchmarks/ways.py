@@ -24,7 +24,7 @@ import keras  # noqa: E402
 from keras import layers  # noqa: E402
 
 import tfae  # noqa: E402
-from tfae.keras_bridge import costs, runners  # noqa: E402
+from tfae.keras_bridge import costs, steps  # noqa: E402
 
 WAYS = ("fit", "graph", "xla")
 
@@ -106,7 +106,7 @@ def timed_way(set_up, way, epochs):
     fit = model.fit if way == "fit" else functools.partial(tfae.fit, model)
     clock = Clock()
     options = {"batch_size": set_up.batch_size, "epochs": 1 + epochs, "verbose": 0}
-    with mock.patch.object(runners, "is_worth_compiling", return_value=way == "xla"):
+    with mock.patch.object(steps, "is_worth_compiling", return_value=way == "xla"):
         fit(rows, rows, callbacks=[clock], **options)
     first_s, *later = np.diff(clock.ends).tolist()
     return first_s, later

@@ -33,7 +33,7 @@ def test_all_causes_are_told_at_once(rows, capsys):
         "it has metrics ('mae'), layer 'first' has a kernel_regularizer, layer 'drop' is a Dropout,"
         " the loss is log_cosh, the optimizer is RMSprop"
     )
-    history = tfae.fit(model, rows, epochs=1, verbose=2)
+    history = tfae.fit(model, rows, epochs=1, verbose=2, engine="xla")
     assert history.params["reason"] == told
     assert told in capsys.readouterr().out.replace("\n", " ")
 

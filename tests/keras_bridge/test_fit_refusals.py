@@ -11,7 +11,7 @@ from tolerances import EPOCH_LOSS_RTOL, RECONSTRUCTION_ATOL
 import tfae
 from tfae.keras_bridge.compiled import runner_for
 from tfae.keras_bridge.rows import Data
-from tfae.keras_bridge.runners import KerasRunner
+from tfae.keras_bridge.steps import StepRunner
 
 
 def with_code(layer):
@@ -146,7 +146,7 @@ def test_what_the_engines_do_not_compute_is_left_to_keras(name, rows):
     model = compiled(**{"build": sequential, **settings})
     x = rows.reshape([-1, *(n or 1 for n in model.input_shape[1:])])
     runner = runner_for(model, Data.of(x), BATCH)
-    assert isinstance(runner, KerasRunner)
+    assert isinstance(runner, StepRunner)
     assert re.search(reason, runner.reason)
     expected = model.predict(x, verbose=0)
     np.testing.assert_allclose(
@@ -158,7 +158,7 @@ def test_an_engine_must_have_keras_loss(native, rows, monkeypatch):
     """What no condition caught, the loss of some rows would."""
     monkeypatch.setattr("tfae.keras_bridge.own_engine._loss_name", lambda loss, causes: "mae")
     runner = runner_for(compiled(sequential), Data.of(rows), BATCH)
-    assert isinstance(runner, KerasRunner)
+    assert isinstance(runner, StepRunner)
     assert "where Keras' is" in runner.reason
 
 

@@ -38,6 +38,7 @@ def test_what_is_worth_it_is_compiled(native, rows):
     ours, theirs = compiled(**settings), compiled(**settings)
     options = {"batch_size": UNEVEN_BATCH, "shuffle": False, "verbose": 0, "validation_split": 0.2}
     expected = theirs.fit(rows, rows, epochs=3, **options)
+    options["engine"] = "xla"
     history = tfae.fit(ours, rows, epochs=10_000, callbacks=[Stop(3)], **options)
     (runner,) = ours._tfae_kept.runners.values()
     assert runner.compiled
@@ -55,7 +56,7 @@ def test_what_xla_does_not_compile_goes_on_as_a_graph(rows):
     ours, theirs = compiled(**settings), compiled(**settings)
     options = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
     expected = theirs.fit(rows, rows, epochs=3, **options)
-    history = tfae.fit(ours, rows, epochs=10_000, callbacks=[Stop(3)], **options)
+    history = tfae.fit(ours, rows, epochs=10_000, callbacks=[Stop(3)], engine="xla", **options)
     reason = history.params["reason"]
     assert "as a graph, since XLA does not compile it: XLA has no PyFunc" in reason
     same_histories(history, expected)
@@ -66,14 +67,16 @@ def test_one_epoch_is_one_trace(native, rows):
     """Every epoch and every later call runs what the first one made."""
     model = compiled(sequential, metrics=["mae"])
     for _ in range(2):
-        tfae.fit(model, rows, batch_size=BATCH, epochs=2, verbose=0)
+        tfae.fit(model, rows, batch_size=BATCH, epochs=2, verbose=0, engine="xla")
     (runner,) = model._tfae_kept.runners.values()
-    assert runner._train_as_graph.experimental_get_tracing_count() == 1
-    tfae.fit(model, rows, batch_size=BATCH, epochs=10_000, verbose=0, callbacks=[Stop(2)])
-    assert runner._train_by_xla.experimental_get_tracing_count() == 1
+    assert runner._as_graph.experimental_get_tracing_count() == 1
+    options = {"batch_size": BATCH, "epochs": 10_000, "verbose": 0, "engine": "xla"}
+    tfae.fit(model, rows, callbacks=[Stop(2)], **options)
+    assert runner._by_xla.experimental_get_tracing_count() == 1
 
 
-def test_what_works_in_training_only_is_at_work(rows):
+@pytest.mark.parametrize(("asked_for", "engine"), [("auto", "fused"), ("xla", "keras")])
+def test_what_works_in_training_only_is_at_work(native, asked_for, engine, rows):
     """Dropout and noise, other ones every epoch, are in the training loss alone."""
 
     def noisy():
@@ -84,9 +87,10 @@ def test_what_works_in_training_only_is_at_work(rows):
     model = compiled(
         noisy, lambda: optimizers.SGD(1e-30)
     )  # learns nothing: the weights stay what they are
-    history = tfae.fit(model, rows, validation_data=rows, epochs=3, batch_size=BATCH, verbose=0)
+    options = {"epochs": 3, "batch_size": BATCH, "verbose": 0, "engine": asked_for}
+    history = tfae.fit(model, rows, validation_data=rows, **options)
     losses, val_losses = history.history["loss"], history.history["val_loss"]
-    assert history.params["engine"] == "keras"
+    assert history.params["engine"] == engine
     assert len(set(losses)) == 3
     assert val_losses == [pytest.approx(model.evaluate(rows, rows, verbose=0))] * 3
     assert min(losses) > 1.01 * val_losses[0]

@@ -17,7 +17,7 @@ from keras_twins import (
 from tolerances import EPOCH_LOSS_RTOL, RECONSTRUCTION_ATOL
 
 import tfae
-from tfae.keras_bridge import runners
+from tfae.keras_bridge import steps
 
 
 class OwnStep(keras.Model):
@@ -207,7 +207,7 @@ def test_it_trains_as_keras_trains_it(name, rows):
     options |= given(rows)
     expected = theirs.fit(**options)
     history = tfae.fit(ours, **options, strict=True)
-    assert history.params["engine"] == "keras", history.params["reason"]
+    assert history.params["engine"] == "fused", history.params["reason"]
     same_histories(history, expected)
     same_weights(ours, theirs)
 
@@ -217,10 +217,10 @@ def test_a_step_of_ones_own_is_validated_evaluated_and_compiled_as_well(rows, mo
     options = {"batch_size": UNEVEN_BATCH, "shuffle": False, "verbose": 0}
     options["validation_data"] = (rows[:100],)
     expected = theirs.fit(rows, **options)
-    same_histories(tfae.fit(ours, rows, **options), expected)
+    same_histories(tfae.fit(ours, rows, engine="xla", **options), expected)
     assert tfae.evaluate(ours, rows, verbose=0) == pytest.approx(theirs.evaluate(rows, verbose=0))
-    monkeypatch.setattr(runners, "is_worth_compiling", lambda *_: True)
-    again = tfae.fit(ours, rows, **options).history
+    monkeypatch.setattr(steps, "is_worth_compiling", lambda *_: True)
+    again = tfae.fit(ours, rows, engine="xla", **options).history
     assert list(again) == list(expected.history)
     assert again["loss"][0] < expected.history["loss"][0]  # whose noise is another
 

@@ -31,7 +31,10 @@ def run(function, *tables, batch_size=ROWS):
         for variable, part in zip(variables, tf.nest.flatten(function(*batch)), strict=True):
             variable.assign(tf.reshape(part, variable.shape))
 
-    Program(step, tables, batch_size, threads=2).run(tables, tf.range(tables[0].shape[0]))
+    specs = [tf.TensorSpec((None, *table.shape[1:]), table.dtype) for table in tables]
+    row_count = tables[0].shape[0]
+    program = Program(step, specs, batch_size, row_count, threads=2)
+    program.run(tables, tf.range(row_count))
     return [variable.numpy() for variable in variables], [part.numpy() for part in flat]
 
 

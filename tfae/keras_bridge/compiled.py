@@ -6,13 +6,16 @@ import keras
 
 from tfae.config import ENGINES
 from tfae.host import console
+from tfae.host.environment import visible_gpus
 from tfae.keras_bridge.causes import Causes, LeftToFit, NotPlain
 from tfae.keras_bridge.layers import leaf_layers
 from tfae.keras_bridge.overrides import OF_FUNCTIONS, OF_STEPS, has_targets, overridden
 from tfae.keras_bridge.own_engine import own_engine, prove
 from tfae.keras_bridge.rows import Data
-from tfae.keras_bridge.runners import KerasRunner, PlainRunner, build, build_optimizer
+from tfae.keras_bridge.runners import PlainRunner, build, build_optimizer
+from tfae.keras_bridge.steps import KerasRunner, ProgramRunner
 from tfae.nn.precision import PRECISIONS
+from tfae.programs.program import NotTaken
 
 
 def check_taken(model):
@@ -84,7 +87,7 @@ class _Kept:
 def runner_for(
     model, data, batch_size, precision=None, engine="auto", say=console.say, trains=True
 ):
-    """What trains and evaluates the model in place: a `PlainRunner` or a `KerasRunner`.
+    """What trains and evaluates the model in place: a runner.
 
     As with Keras' own, what `compile` was given holds until the next `compile`.
 
@@ -116,15 +119,14 @@ def runner_for(
     precision = precision or model.dtype_policy.name
     of_call = (data.is_plain(), data.structure(), batch_size, precision, engine)
     if (*of_call, model.optimizer.built) not in kept.runners:
-        made = _make_runner(model, data, output_rank, batch_size, precision, engine, say)
-        if has_own_steps:
-            made.trace("train_step" if trains else "test_step", made.load(data.rows(slice(1))))
-            kept = model._tfae_kept = _Kept(model)  # which is built by now
+        made = _make_runner(model, data, output_rank, batch_size, precision, engine, say, trains)
+        if has_own_steps:  # which is built by now
+            kept = model._tfae_kept = _Kept(model)
         kept.runners[*of_call, model.optimizer.built] = made
     return kept.runners[*of_call, model.optimizer.built]
 
 
-def _make_runner(model, data, output_rank, batch_size, precision, engine, say):
+def _make_runner(model, data, output_rank, batch_size, precision, engine, say, trains):
     try:
         made = own_engine(model, data, batch_size, precision, engine, say)
         runner = PlainRunner(*made, data.x.shape[1:], model.metrics[0])
@@ -132,6 +134,12 @@ def _make_runner(model, data, output_rank, batch_size, precision, engine, say):
         return runner
     except NotPlain as error:
         reason = str(error)
+    of_model = model, batch_size, output_rank
+    if engine != "xla" and precision == model.dtype_policy.name and not visible_gpus():
+        try:
+            return ProgramRunner(*of_model, reason, data, trains, say)
+        except NotTaken as error:
+            reason += f", its step has {error}"
     if engine == "fused":
         raise ValueError(f"engine='fused' does not take this model: {reason}; use engine='auto'")
     if precision != model.dtype_policy.name:
@@ -139,4 +147,7 @@ def _make_runner(model, data, output_rank, batch_size, precision, engine, say):
             f"precision={precision!r} is not to be had for this model ({reason}): build it after "
             f"keras.mixed_precision.set_dtype_policy({precision!r})"
         )
-    return KerasRunner(model, batch_size, output_rank, reason)
+    made = KerasRunner(*of_model, reason)
+    if output_rank is None:
+        made.trace("train_step" if trains else "test_step", made.load(data.rows(slice(1))))
+    return made

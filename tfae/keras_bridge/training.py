@@ -17,7 +17,8 @@ from tfae.keras_bridge.causes import LeftToFit
 from tfae.keras_bridge.compiled import check_taken, data_for, runner_for
 from tfae.keras_bridge.fallback import fit_by_keras
 from tfae.keras_bridge.rows import check_whole_number, checked_batch_size
-from tfae.keras_bridge.runners import KerasRunner, build
+from tfae.keras_bridge.runners import build
+from tfae.keras_bridge.steps import KerasRunner
 from tfae.keras_bridge.targets import warn_beyond
 
 
@@ -150,8 +151,9 @@ def fit(
     warn_of_batches(callbacks.callbacks, *kinds, instead="model.fit")
     validate = None
     if held_out is not None:
-        takes = runner.takes(held_out)
-        evaluator = runner if takes else runner_for(model, held_out, rows_a_step, say=say)
+        evaluator = runner
+        if not runner.takes(held_out):
+            evaluator = runner_for(model, held_out, rows_a_step, say=say, trains=False)
         evaluate = functools.partial(evaluator.evaluate, evaluator.load(held_out))
         validate = functools.partial(
             told_of_test, callbacks, evaluate, -(-len(held_out) // rows_a_step)

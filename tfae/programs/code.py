@@ -1,12 +1,14 @@
 """Schedules as the code that the kernels read, and where in their memory everything lies."""
 
+import itertools
+
 import numpy as np
 
 from tfae.programs.schedule import Map
 
 ALIGNED = 16  # floats: a line of the cache
 # As in src/program.h and src/map.h.
-_KINDS = ("map", "matmul", "rows", "random", "argmax", "copy", "transpose")
+_KINDS = ("map", "matmul", "rows", "random", "argmax", "copy", "transpose", "gather", "scatter")
 _SPREADS = ("full", "scalar", "row", "column")
 _FOLDS = ("sum", "max", "min", "product")
 # Work from which on it pays to have all threads share an instruction: they meet in a microsecond.
@@ -16,23 +18,20 @@ SHARED_DRAWS = 3_000
 
 
 class Memory:
-    """What all programs of a step have in common: constants and variables.
+    """What all programs of a step have in common: constants, and variables behind them.
 
-    Attributes:
-        sizes: Of each variable's place, how many floats it takes.
+    Args:
+        variables: Of each (how many numbers, whether whole ones).
+        constants: Their nodes.
     """
 
-    def __init__(self, variables):
-        self._constants, self.constants_size = {}, 0
-        self._values = []
-        self.sizes = [_floats(count, whole) for count, whole in variables]
-
-    def add(self, node):
-        """Have a constant lie there."""
-        if node not in self._constants:
-            self._constants[node] = self.constants_size
-            self.constants_size += _floats(node.size, node.whole)
-            self._values.append(node)
+    def __init__(self, variables, constants):
+        self._sizes = [_floats(*of) for of in variables]
+        self._constants, self._constants_size = {}, 0
+        for node in constants:
+            if node not in self._constants:
+                self._constants[node] = self._constants_size
+                self._constants_size += _floats(node.size, node.whole)
 
     def constant(self, node):
         """Where it lies."""
@@ -40,18 +39,18 @@ class Memory:
 
     def variables(self):
         """Where the variables lie, behind the constants."""
-        return self.constants_size + np.cumsum([0, *self.sizes])[:-1]
+        return self._constants_size + np.cumsum([0, *self._sizes])[:-1]
 
     def end(self):
         """Behind all of them."""
-        return self.constants_size + sum(self.sizes)
+        return self._constants_size + sum(self._sizes)
 
     def contents(self):
         """The constants [floats]."""
-        contents = np.zeros(self.constants_size, np.float32)
-        for node in self._values:
-            at, value = self._constants[node], node.value.ravel()
-            contents[at : at + node.size * (1 + node.whole)] = value.view(np.float32)
+        contents = np.zeros(self._constants_size, np.float32)
+        for node, at in self._constants.items():
+            numbers = np.ascontiguousarray(node.value).ravel().view(np.float32)
+            contents[at : at + len(numbers)] = numbers
         return contents
 
 
@@ -66,7 +65,7 @@ class Code:
         schedule: The `Schedule`.
         final: {place: node} of the variables that change.
         outputs: The nodes of what is returned.
-        memory: The `Memory`, which has all constants by now.
+        memory: The `Memory`.
         rows: B.
         codes: Of each operation of a map, by name, its number.
 
@@ -187,6 +186,8 @@ class Code:
                 at = [source + first * times, stride * times, to + to_first * times]
                 words += _instruction("copy", [rows, run * times, *at, to_stride * times])
             return words
+        if node.kind in ("gather", "scatter"):
+            return _instruction(node.kind, [*node.what, *sources, to])
         rows, columns = node.what if node.kind == "argmax" else node.inputs[0].shape
         return _instruction(node.kind, [rows, columns, *sources, to])
 
@@ -234,7 +235,7 @@ class Code:
         self.most_folds = max(self.most_folds, len(folds))
         columns = group.columns or group.size
         what = [group.size // columns, columns, *map(len, (loads, ops, stores, folds))]
-        what += sum(loads + ops + stores + folds, [])
+        what += itertools.chain.from_iterable(loads + ops + stores + folds)
         work = group.size * (len(ops) + len(loads))
         return _instruction("map", what, group.size > 1 and work >= SHARED_NUMBERS)
 

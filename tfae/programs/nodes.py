@@ -16,7 +16,7 @@ class Node:
 
     Attributes:
         kind: "constant", "variable", "rows", "map", "fold", "matmul", "random", "argmax",
-            "transpose", "copies", or "view" of another one's numbers in another shape, or "spread"
+            "transpose", "copies", "gather", "scatter", or "view" of another one's numbers in another shape, or "spread"
             over a larger shape.
         shape: Its dimensions.
         whole: Whether it is of whole numbers, and not of floats or truths.

@@ -185,6 +185,8 @@ def _matmul(nodes, op, a, b):
 
 
 def _product(nodes, a, b, transposed_a, transposed_b):
+    if len(a.shape) == len(b.shape) == 3:
+        return _products_of_vectors(nodes, a, b, transposed_a, transposed_b)
     if len(a.shape) != 2 or len(b.shape) != 2 or a.whole or b.whole:
         raise NotTaken("a product that is none of two matrices of floats")
     if a.kind == "transpose":
@@ -195,6 +197,21 @@ def _product(nodes, a, b, transposed_a, transposed_b):
     columns = b.shape[0] if transposed_b else b.shape[1]
     what = (rows, columns, depth, transposed_a, transposed_b)
     return nodes.make("matmul", (rows, columns), False, (a, b), what)
+
+
+def _products_of_vectors(nodes, a, b, transposed_a, transposed_b):
+    """A product each, of which both or the one between them has a single number's length."""
+    (batch, rows, depth), (_, b_rows, b_columns) = a.shape, b.shape
+    if transposed_a:
+        rows, depth = depth, rows
+    columns = b_rows if transposed_b else b_columns
+    of_vectors = all(min(node.shape[1:]) == 1 for node in (a, b))  # turned round by their shape
+    if of_vectors and depth == 1:
+        return nodes.map("mul", nodes.view(a, (batch, rows, 1)), nodes.view(b, (batch, 1, columns)))
+    if of_vectors and rows == columns == 1:
+        both = nodes.map("mul", nodes.view(a, (batch, depth)), nodes.view(b, (batch, depth)))
+        return nodes.view(nodes.fold("sum", both, [1]), (batch, 1, 1))
+    raise NotTaken("a product of matrices for each row")
 
 
 def _transpose(nodes, op, node, axes):
@@ -379,6 +396,23 @@ def _arg_max(nodes, op, node, axis):
     return nodes.view(made, node.shape[:-1])
 
 
+def _gather(nodes, op, table, indices, axis):
+    if _axes(axis) != [0] or op.get_attr("batch_dims") or table.whole or not indices.whole:
+        raise NotTaken("rows that are gathered on another axis than the first")
+    columns = table.size // table.shape[0]
+    shape, what = (*indices.shape, *table.shape[1:]), (indices.size, columns, table.shape[0])
+    return nodes.make("gather", shape, False, (table, indices), what)
+
+
+def _segments(nodes, op, rows, indices, count):
+    """Rows added up, each to the one of a table that its index names."""
+    if count.kind != "constant" or rows.whole or len(indices.shape) != 1:
+        raise NotTaken("rows that are added up in another way than by one index each")
+    (of,) = _axes(count)
+    shape, what = (of, *rows.shape[1:]), (indices.size, rows.size // indices.size, of)
+    return nodes.make("scatter", shape, False, (rows, indices), what)
+
+
 def _key_and_counter(nodes, op, seed):
     # Both outputs stand for the seed, from which the kernel makes them.
     return [seed, seed]
@@ -386,6 +420,8 @@ def _key_and_counter(nodes, op, seed):
 
 def _random(nodes, op, shape, seed, counter, algorithm):
     normal = op.type == "StatelessRandomNormalV2"
+    if algorithm.kind != "constant" or int(algorithm.value) not in (_PHILOX, _AUTOMATIC):
+        raise NotTaken("random numbers by another algorithm than philox")
     if seed.shape != (2,) or counter is not seed:
         raise NotTaken("random numbers of a key that is none of a seed's")
     shape = _axes(shape)
@@ -439,6 +475,7 @@ def _strided_slice(nodes, op, node, begin, end, strides):
     return nodes.view(_pieces(nodes, node, lengths, starts), shape)
 
 
+_PHILOX, _AUTOMATIC = 1, 3  # the latter is philox on a CPU
 _MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 
 
@@ -575,6 +612,8 @@ _ENTRIES = {
     "SoftmaxCrossEntropyWithLogits": _cross_entropy,
     "L2Loss": _l2_loss,
     "ArgMax": _arg_max,
+    "GatherV2": _gather,
+    "UnsortedSegmentSum": _segments,
     "StatelessRandomGetKeyCounter": _key_and_counter,
     "StatelessRandomUniformV2": _random,
     "StatelessRandomNormalV2": _random,

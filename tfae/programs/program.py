@@ -1,10 +1,9 @@
 """A step, for every batch of an epoch, as one call of a native kernel."""
 
-import functools
-
 import numpy as np
 import tensorflow as tf
 
+from tfae.kernels.compiler import KernelError
 from tfae.kernels.library import load
 from tfae.kernels.threads import thread_count
 from tfae.programs.code import Code, Memory
@@ -20,57 +19,60 @@ class Program:
 
     Args:
         function: Takes a tensor [B, ...] of each table; what it returns is known of the last batch.
-        tables: Tensors [N, ...] of the rows, of float32, bytes or whole numbers.
+        tables: Of each the rows' shape and dtype, as `tf.TensorSpec` of (None, ...): float32, bytes
+            or whole numbers.
         batch_size: B.
+        row_count: N, of the rows that it will mostly have.
         threads: How many; those that the machine has, by default.
         say: Called with a line before the kernels are built.
 
     Raises:
-        NotTaken: The step computes something that the kernels do not have.
-        KernelError: There are no kernels on this machine.
+        NotTaken: The step computes something that the kernels do not have, or there are none.
     """
 
-    def __init__(self, function, tables, batch_size, threads=None, say=lambda line: None):
-        self._kernels = load(say)
+    def __init__(
+        self, function, tables, batch_size, row_count, threads=None, say=lambda line: None
+    ):
+        try:
+            self._kernels = load(say)
+        except KernelError as error:
+            raise NotTaken(f"there are no native kernels: {error}") from None
         self._threads = threads or thread_count()
-        specs = [tf.TensorSpec((None, *table.shape[1:]), table.dtype) for table in tables]
-        self._step = Step(function, specs)
-        self._batch_size = batch_size
-        self._codes = functools.cache(self._made)
-        self._codes(*self._sizes(tables[0].shape[0]))  # or it would be refused only by an epoch
+        self._function, self._tables, self._batch_size = function, tables, batch_size
+        self._made = {}
+        self._prepare(row_count)
 
     def run(self, tables, order):
         """Run the step for every batch of the rows in that order; the last one may be short.
 
         Args:
-            tables: As before, with as many rows or others.
+            tables: The tensors [N, ...].
             order: [N] int32.
 
         Returns:
             What the function returned for the last batch, as float tensors in its structure.
         """
-        inputs = self._codes(*self._sizes(order.shape[0]))
+        variables, logs, inputs = self._prepare(order.shape[0])
         logged = self._kernels.ops.tfae_run_program(
-            **inputs,
-            order=order,
-            variables=[_handle(variable) for variable in self._step.variables],
-            tables=list(tables),
-            threads=self._threads,
+            **inputs, order=order, variables=variables, tables=tables, threads=self._threads
         )
         values = iter(tf.unstack(logged)) if logged.shape[0] else iter(())
-        return tf.nest.map_structure(
-            lambda part: next(values) if tf.is_tensor(part) else part, self._step.logs
-        )
+        return tf.nest.map_structure(lambda part: next(values) if part else None, logs)
 
-    def _sizes(self, row_count):
-        """Rows of a whole batch, and of the short one at the end, or 0."""
+    def _prepare(self, row_count):
+        """(variables, structure of what is returned, what the kernel is given besides)"""
         batch_size = min(self._batch_size, row_count)
-        return batch_size, row_count % batch_size
+        sizes = batch_size, row_count % batch_size
+        if sizes not in self._made:
+            # The graph goes with the step: it is large, and other sizes are hardly asked for.
+            step = Step(self._function, self._tables)
+            logs = tf.nest.map_structure(tf.is_tensor, step.logs)
+            self._made[sizes] = step.variables, logs, self._inputs(step, list(filter(None, sizes)))
+        return self._made[sizes]
 
-    def _made(self, *sizes):
-        """What the kernel is given besides rows and variables."""
-        parts = [self._step.nodes(size) for size in sizes if size]
-        variables = {}
+    def _inputs(self, step, sizes):
+        parts = [step.nodes(size) for size in sizes]
+        variables, constants = {}, []
         for nodes, final, outputs in parts:
             for node in nodes.made():
                 if node.kind == "variable":
@@ -78,24 +80,16 @@ class Program:
             variables |= {place: (node.size, node.whole) for place, node in final.items()}
             if any(node.size != 1 for node in outputs):
                 raise NotTaken("logs that are no single numbers")
-        unused = 0, False
-        memory = Memory([variables.get(at, unused) for at in range(len(self._step.variables))])
         schedules = []
         for nodes, final, outputs in parts:
             wanted = [*final.values(), *outputs]
             schedules.append(Schedule(nodes.made(), wanted))
-            for number in range(len(schedules[-1].instructions)):
-                for node in schedules[-1].reads(number):
-                    if node.kind == "constant":
-                        memory.add(node)
-            for node in wanted:
-                if node.kind == "constant":
-                    memory.add(node)
+            constants += [node.source for node in wanted] + schedules[-1].all_reads()
+        sizes_of = [variables.get(place, (0, False)) for place in range(len(step.variables))]
+        memory = Memory(sizes_of, [node for node in constants if node.kind == "constant"])
         codes = [
             Code(schedule, final, outputs, memory, size, self._kernels.map_codes)
-            for schedule, size, (_, final, outputs) in zip(
-                schedules, filter(None, sizes), parts, strict=True
-            )
+            for schedule, size, (_, final, outputs) in zip(schedules, sizes, parts, strict=True)
         ]
         most = [max(getattr(code, name) for code in codes) for name in _MOST]
         return {
@@ -109,7 +103,3 @@ class Program:
 
 
 _MOST = ("end", "most_columns", "most_folds")
-
-
-def _handle(variable):
-    return getattr(variable, "handle", variable)

@@ -75,6 +75,10 @@ class Schedule:
         operands = (part for parts in instruction.operands() for part in parts)
         return [source for source, _ in operands if source not in instruction.ops]
 
+    def all_reads(self):
+        """Those of all instructions."""
+        return [node for number in range(len(self.instructions)) for node in self.reads(number)]
+
     def _add(self, node):
         if node.kind not in ("map", "fold"):
             self.place[node] = len(self.instructions)

@@ -79,6 +79,8 @@ class RunProgramKernel : public OpKernel {
   void Compute(OpKernelContext* context) final {
     try {
       Run(context);
+    } catch (const std::out_of_range& error) {
+      context->SetStatus(InvalidArgument(error.what()));
     } catch (const std::exception& error) {  // of memory or threads there were not enough
       context->SetStatus(tensorflow::errors::ResourceExhausted(this->name(), ": ", error.what()));
     }
@@ -171,6 +173,7 @@ class RunProgramKernel : public OpKernel {
       _mm_setcsr(before);
 #endif
     });
+    team.Check();
   }
 
   int threads_;

@@ -13,7 +13,7 @@ namespace tfae {
 
 // What an instruction begins with: {kind, length of all in words, whether all threads share it}.
 // Offsets are in floats; whole numbers take two.
-enum class Instruction { kMap, kMatmul, kRows, kRandom, kArgMax, kCopy, kTranspose };
+enum class Instruction { kMap, kMatmul, kRows, kRandom, kArgMax, kCopy, kTranspose, kGather, kScatter };
 constexpr int kHead = 3;
 
 // Rows that an epoch gathers its batches from.
@@ -90,6 +90,8 @@ class Team {
         case Instruction::kArgMax: return DoArgMax(at);
         case Instruction::kCopy: return DoCopy(at);
         case Instruction::kTranspose: return DoTranspose(at);
+        case Instruction::kGather: return DoGather(at);
+        case Instruction::kScatter: return DoScatter(at);
       }
     }
 
@@ -264,12 +266,46 @@ class Team {
       }
     }
 
+    // {indices, columns, rows of the table, table, indices, to}
+    void DoGather(const int32_t* at) {
+      for (int i = 0; i < at[0]; ++i) {
+        const int64_t row = Index(at, i);
+        std::copy_n(team_.memory_ + at[3] + row * at[1], at[1],
+                    team_.memory_ + at[5] + static_cast<int64_t>(i) * at[1]);
+      }
+    }
+
+    // {rows, columns, rows of the table, rows, indices, to}: each added to its row of the table.
+    void DoScatter(const int32_t* at) {
+      float* table = team_.memory_ + at[5];
+      std::fill_n(table, static_cast<int64_t>(at[1]) * at[2], 0.0f);
+      for (int i = 0; i < at[0]; ++i) {
+        const float* from = team_.memory_ + at[3] + static_cast<int64_t>(i) * at[1];
+        float* to = table + Index(at, i) * at[1];
+        for (int j = 0; j < at[1]; ++j) to[j] += from[j];
+      }
+    }
+
+    int64_t Index(const int32_t* at, int i) {
+      const int64_t row = reinterpret_cast<const int64_t*>(team_.memory_ + at[4])[i];
+      if (0 <= row && row < at[2]) return row;
+      team_.bad_index_ = row, team_.bad_count_ = at[2];
+      return 0;
+    }
+
     Team& team_;
     const int thread_;
     bool waits_ = false;
     MapRegisters registers_;
     MatmulBuffers buffers_;
   };
+
+  // Throws where an index was none of its table's.
+  void Check() const {
+    if (bad_count_ == 0) return;
+    throw std::out_of_range("the index " + std::to_string(bad_index_) + " is none of 0 to " +
+                            std::to_string(bad_count_ - 1));
+  }
 
  private:
   double* Scalars(int part) { return scalars_ + part * most_folds_; }
@@ -283,6 +319,7 @@ class Team {
   const int32_t* const order_;
   Barrier barrier_;
   const size_t most_folds_, most_columns_;
+  int64_t bad_index_ = 0, bad_count_ = 0;  // of the one thread that gathers and scatters
   Array<double> scalars_;
   Floats columns_;
 };
