@@ -263,15 +263,17 @@ class MapRegisters {
 
   // Operands that are one for all elements.
   void SpreadScalars(const Map& map, float* memory, int count) {
-    for (int i = 0; i < kMapRegisters; ++i) float_[i] = FloatOf(i), whole_[i] = WholeOf(i);
+    for (int i = 0; i < kMapRegisters; ++i) {
+      float_[i] = FloatOf(i), whole_[i] = WholeOf(i), mask_[i] = -1;
+    }
     for (int i = 0; i < map.load_count; ++i) {
       const MapLoad& load = map.loads[i];
       if (static_cast<Spread>(load.spread) != Spread::kScalar) continue;
       if (load.whole) {
         std::fill_n(WholeOf(load.to), count, *Whole(memory + load.from));
       } else {
-        const Vec value = Broadcast(memory[load.from]);
-        for (int j = 0; j < count; j += kLanes) Store(FloatOf(load.to) + j, value);
+        Store(FloatOf(load.to), Broadcast(memory[load.from]));
+        mask_[load.to] = 0;
       }
     }
   }
@@ -327,6 +329,9 @@ class MapRegisters {
   void Gather(const Map& map, const MapFold& fold, float* memory, int64_t at, int count,
               double* scalar, float* columns) {
     const Fold kind = static_cast<Fold>(fold.kind);
+    if (mask_[fold.from] == 0) {  // one for all
+      std::fill_n(FloatOf(fold.from) + kLanes, kChunk - kLanes, *FloatOf(fold.from));
+    }
     const float* values = float_[fold.from];
     if (static_cast<Spread>(fold.spread) == Spread::kScalar) {
       const double run = FoldedRun(kind, values, count);
@@ -355,6 +360,8 @@ class MapRegisters {
   void Execute(const MapOp& op, int count) {
     const float *a = float_[op.a], *b = float_[op.b], *c = float_[op.c];
     const int64_t *m = whole_[op.a], *n = whole_[op.b], *o = whole_[op.c];
+    // Of an operand that is one for all elements there is one vector.
+    const int of_a = mask_[op.a], of_b = mask_[op.b], of_c = mask_[op.c];
     float* to = FloatOf(op.to);
     int64_t* whole_to = WholeOf(op.to);
     if (op.code < k_whole_add) {  // the register may have been an operand's
@@ -366,7 +373,7 @@ class MapRegisters {
 #define OP(name, expression)                     \
   case k_##name:                                 \
     for (int i = 0; i < count; i += kLanes) {    \
-      const Vec x = Load(a + i);                 \
+      const Vec x = Load(a + (i & of_a));        \
       Store(to + i, expression);                 \
     }                                            \
     break;
@@ -374,12 +381,12 @@ class MapRegisters {
 #undef OP
 #define OP(name, expression)                            \
   case k_##name:                                        \
-    [](const float* left, const float* right, float* to, int count) { \
+    [](const float* left, const float* right, int of_a, int of_b, float* to, int count) { \
       for (int i = 0; i < count; i += kLanes) {         \
-        const Vec a = Load(left + i), b = Load(right + i); \
+        const Vec a = Load(left + (i & of_a)), b = Load(right + (i & of_b)); \
         Store(to + i, expression);                      \
       }                                                 \
-    }(a, b, to, count);                                 \
+    }(a, b, of_a, of_b, to, count);                     \
     break;
       TFAE_BINARY(OP)
 #undef OP
@@ -403,22 +410,23 @@ class MapRegisters {
 #undef OP
       case k_select:
         for (int i = 0; i < count; i += kLanes) {
-          Store(to + i, Where(Holds(Load(a + i)), Load(b + i), Load(c + i)));
+          Store(to + i, Where(Holds(Load(a + (i & of_a))), Load(b + (i & of_b)),
+                              Load(c + (i & of_c))));
         }
         break;
       case k_whole_select:
-        for (int i = 0; i < count; ++i) whole_to[i] = a[i] != 0.0f ? n[i] : o[i];
+        for (int i = 0; i < count; ++i) whole_to[i] = a[i & of_a] != 0.0f ? n[i] : o[i];
         break;
       case k_to_float:
         for (int i = 0; i < count; ++i) to[i] = static_cast<float>(m[i]);
         break;
       case k_to_whole:
-        for (int i = 0; i < count; ++i) whole_to[i] = static_cast<int64_t>(a[i]);
+        for (int i = 0; i < count; ++i) whole_to[i] = static_cast<int64_t>(a[i & of_a]);
         break;
       case k_bits:
         for (int i = 0; i < count; ++i) {
           int32_t bits;
-          std::memcpy(&bits, a + i, sizeof bits);
+          std::memcpy(&bits, a + (i & of_a), sizeof bits);
           whole_to[i] = bits;
         }
         break;
@@ -435,6 +443,7 @@ class MapRegisters {
   Array<int64_t> wholes_;
   const float* float_[kMapRegisters];
   const int64_t* whole_[kMapRegisters];
+  int mask_[kMapRegisters];  // of floats: all ones, or 0
 };
 
 }  // namespace tfae

@@ -6,7 +6,7 @@
 
 #include "map.h"
 #include "matmul.h"
-#include "tensorflow/core/lib/random/random_distributions.h"
+#include "random.h"
 #include "threads.h"
 
 namespace tfae {
@@ -199,41 +199,17 @@ class Team {
       }
     }
 
-    // {count, whether normal, seed, to}: TensorFlow's stateless ones by philox.
+    // {count, whether normal, seed, to}
     void DoRandom(const int32_t* at, int part, int parts) {
-      using tensorflow::random::PhiloxRandom;
       const int64_t* seed = reinterpret_cast<const int64_t*>(team_.memory_ + at[2]);
-      const auto low = [](int64_t word) { return static_cast<uint32_t>(word); };
-      const auto high = [](int64_t word) { return static_cast<uint32_t>(static_cast<uint64_t>(word) >> 32); };
-      PhiloxRandom::Key key;
-      PhiloxRandom::ResultType counter;
-      key[0] = 0x3ec8f720, key[1] = 0x02461e29;
-      counter[0] = low(seed[0]), counter[1] = high(seed[0]);
-      counter[2] = low(seed[1]), counter[3] = high(seed[1]);
-      const auto mix = PhiloxRandom(counter, key)();
-      key[0] = mix[0], key[1] = mix[1];
-      counter[0] = counter[1] = 0;
-      counter[2] = mix[2], counter[3] = mix[3];
-      if (at[1]) {
-        Draw<tensorflow::random::NormalDistribution<PhiloxRandom, float>>(
-            PhiloxRandom(counter, key), at, part, parts);
-      } else {
-        Draw<tensorflow::random::UniformDistribution<PhiloxRandom, float>>(
-            PhiloxRandom(counter, key), at, part, parts);
-      }
-    }
-
-    template <typename Distribution>
-    void Draw(tensorflow::random::PhiloxRandom philox, const int32_t* at, int part, int parts) {
-      constexpr int kGroup = Distribution::kResultElementCount;
-      const int64_t count = at[0], groups = (count + kGroup - 1) / kGroup;
+      const Philox philox(seed[0], seed[1]);
+      const int64_t count = at[0], groups = (count + Philox::kGroup - 1) / Philox::kGroup;
       const int64_t begin = groups * part / parts, end = groups * (part + 1) / parts;
-      philox.Skip(begin);
-      Distribution draw;
-      for (int64_t group = begin; group < end; ++group) {
-        const auto values = draw(&philox);
-        float* to = team_.memory_ + at[3] + group * kGroup;
-        for (int i = 0; i < std::min<int64_t>(kGroup, count - group * kGroup); ++i) to[i] = values[i];
+      float* to = team_.memory_ + at[3];
+      if (at[1]) {
+        philox.Normal(begin, end, count, to);
+      } else {
+        philox.Uniform(begin, end, count, to);
       }
     }
 
