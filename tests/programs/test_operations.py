@@ -147,6 +147,25 @@ def test_sums_over_rows_columns_and_all():
     same(folds, values((ROWS, 3)), rtol=2e-5)
 
 
+def test_what_is_between():
+    """Sums over an axis in the middle, and operands that have none there."""
+    centres = values((5, 10), 1)
+
+    def between(x):
+        far = tf.square(x[:, :10][:, None] - centres)  # [rows, 5, 10]
+        near = 1 / (1 + tf.reduce_sum(far, 2))
+        weights = tf.reshape(x[:5, 0], (1, 5, 1))
+        return [
+            near,
+            tf.reduce_sum(far, 1),
+            tf.reduce_max(far, 1),
+            far * weights,
+            far * near[..., None],
+        ]
+
+    same(between, values())
+
+
 @pytest.mark.parametrize("shapes", [(23, 70, 9), (5, 1, 1), (64, 300, 33), (2, 700, 16), (7, 8, 8)])
 def test_products(shapes):
     rows, depth, columns = shapes

@@ -8,7 +8,10 @@ from tfae.programs.schedule import Map
 
 ALIGNED = 16  # floats: a line of the cache
 # As in src/program.h and src/map.h.
-_KINDS = ("map", "matmul", "rows", "random", "argmax", "copy", "transpose", "gather", "scatter")
+_KINDS = (
+    *("map", "matmul", "rows", "random", "argmax", "copy", "transpose", "gather", "scatter"),
+    "middle",
+)
 _SPREADS = ("full", "scalar", "row", "column")
 _FOLDS = ("sum", "max", "min", "product")
 # Work from which on it pays to have all threads share an instruction: they meet in a microsecond.
@@ -186,6 +189,9 @@ class Code:
                 at = [source + first * times, stride * times, to + to_first * times]
                 words += _instruction("copy", [rows, run * times, *at, to_stride * times])
             return words
+        if node.kind == "middle":
+            kind, *sizes = node.what
+            return _instruction("middle", [*sizes, _FOLDS.index(kind), *sources, to])
         if node.kind in ("gather", "scatter"):
             return _instruction(node.kind, [*node.what, *sources, to])
         rows, columns = node.what if node.kind == "argmax" else node.inputs[0].shape
@@ -227,7 +233,7 @@ class Code:
         ]
         folds = []
         for node, ((source, spread),) in group.folds.items():
-            kind, of, rows, columns = node.what
+            kind, of, _, columns = node.what
             at = register(source, spread)
             folds.append([at, _FOLDS.index(kind), _SPREADS.index(of), self._at(node)])
             if of == "row":

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+MOST_COPIES = 64  # of what is spread over axes in the middle
+
 
 class NotTaken(Exception):
     """A step computes something that the programs do not have; the message is a phrase."""
@@ -104,7 +106,34 @@ class Nodes:
     def map(self, name, *inputs, whole=False):
         """An operation of elements, of operands that are broadcast."""
         shape = np.broadcast_shapes(*(node.shape for node in inputs))
+        inputs = [self._spread_at_one_end(node, shape) for node in inputs]
         return self.make("map", shape, whole, inputs, (name,))
+
+    def _spread_at_one_end(self, node, shape):
+        """A node to be spread over that shape, in the middle already where it has to be there."""
+        while node.kind == "spread":
+            node = node.inputs[0]
+        of = (1,) * (len(shape) - len(node.shape)) + node.shape
+        kept = [n == m for n, m in zip(of, shape, strict=True) if m != 1]
+        runs = [kept[at] for at in range(len(kept)) if not at or kept[at] != kept[at - 1]]
+        if len(runs) < 3:
+            return node
+        if len(runs) > 3:
+            raise NotTaken("an operand that is spread over several axes")
+        sizes = [m for m in shape if m != 1]
+        first = kept.index(not kept[0])
+        last = first + kept[first:].index(kept[0])
+        before, between, behind = map(math.prod, (sizes[:first], sizes[first:last], sizes[last:]))
+        if not kept[0]:  # its own numbers stand between: spread behind, they are the last ones
+            rows = self.solid(self.spread(self.view(node, (between, 1)), (between, behind)))
+            places = [at for at, n in enumerate(shape) if n != 1][:first]
+            return self.view(rows, [1 if at in places else n for at, n in enumerate(shape)])
+        if between > MOST_COPIES:
+            raise NotTaken("an operand that is spread over too many in the middle")
+        run = behind * between
+        what = tuple((before, behind, 0, behind, at * behind, run) for at in range(between))
+        copies = self.make("copies", (before, between, behind), node.whole, (node,), what)
+        return self.view(copies, shape)
 
     def fold(self, kind, node, axes, keep_dims=False):
         """A sum, product, maximum or minimum over some axes.
@@ -128,8 +157,17 @@ class Nodes:
         elif folded == sorted(folded):
             spread, split = "column", folded.index(True)
         else:
-            raise NotTaken("a sum over axes in the middle")
+            return self._fold_between(kind, node, folded, sizes, shape)
         rows = math.prod(sizes[:split])
         what = (kind, spread, rows, node.size // rows)
         result = {"scalar": (), "row": (node.size // rows,), "column": (rows,)}[spread]
         return self.view(self.make("fold", result, False, (node,), what), shape)
+
+    def _fold_between(self, kind, node, folded, sizes, shape):
+        first = folded.index(True)
+        last = len(folded) - folded[::-1].index(True)
+        if folded[0] or folded[-1] or not all(folded[first:last]):
+            raise NotTaken("a sum over several axes that are not side by side")
+        parts = tuple(map(math.prod, (sizes[:first], sizes[first:last], sizes[last:])))
+        made = self.make("middle", (parts[0], parts[2]), False, (node,), (kind, *parts))
+        return self.view(made, shape)

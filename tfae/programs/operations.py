@@ -429,19 +429,15 @@ def _random(nodes, op, shape, seed, counter, algorithm):
 
 
 def _pieces(nodes, node, shape, starts):
-    """A part of a node, which is one run of numbers in each of some rows."""
-    differs = [at for at, (n, m) in enumerate(zip(node.shape, shape, strict=True)) if n != m]
-    if not differs:
-        return node
-    axis = differs[-1]
-    if any(n != 1 for n in node.shape[:axis] if axis != differs[0]):
-        raise NotTaken("a part that is cut on several axes")
-    if len(differs) > 1:
-        raise NotTaken("a part that is cut on several axes")
-    behind = math.prod(node.shape[axis + 1 :])
-    rows, run = math.prod(node.shape[:axis]), shape[axis] * behind
-    what = ((rows, run, starts[axis] * behind, node.shape[axis] * behind, 0, run),)
-    return nodes.make("copies", shape, node.whole, (node,), what)
+    """A part of a node, cut on one axis after the other."""
+    for axis, (n, length) in enumerate(zip(node.shape, shape, strict=True)):
+        if length != n:
+            left = (*node.shape[:axis], length, *node.shape[axis + 1 :])
+            behind = math.prod(node.shape[axis + 1 :])
+            what = (math.prod(node.shape[:axis]), length * behind)
+            what = ((*what, starts[axis] * behind, n * behind, 0, length * behind),)
+            node = nodes.make("copies", left, node.whole, (node,), what)
+    return node
 
 
 def _slice(nodes, op, node, begin, size):
@@ -454,29 +450,53 @@ def _slice(nodes, op, node, begin, size):
 
 
 def _strided_slice(nodes, op, node, begin, end, strides):
-    # What it does to a dimension, numpy says: of the numbers of its places.
-    attrs = {name: op.get_attr(name) for name in _MASKS}
-    begin, end, strides = map(_axes, (begin, end, strides))
-    if attrs["ellipsis_mask"] or attrs["new_axis_mask"] or any(step != 1 for step in strides):
-        raise NotTaken("a slice with steps, an ellipsis or new axes")
-    lengths, starts, shape = list(node.shape), [0] * len(node.shape), []
-    for axis, n in enumerate(node.shape):
-        if axis >= len(begin):
-            shape.append(n)
-            continue
-        if attrs["shrink_axis_mask"] >> axis & 1:
-            starts[axis], lengths[axis] = begin[axis] % n, 1
-            continue
-        first = None if attrs["begin_mask"] >> axis & 1 else begin[axis]
-        last = None if attrs["end_mask"] >> axis & 1 else end[axis]
-        first, last, _ = slice(first, last).indices(n)
-        starts[axis], lengths[axis] = first, max(last - first, 0)
-        shape.append(lengths[axis])
+    starts, lengths, shape = _cut(op, node.shape, *map(_axes, (begin, end, strides)))
     return nodes.view(_pieces(nodes, node, lengths, starts), shape)
 
 
+def _cut(op, of, begin, end, strides):
+    """(starts, lengths, shape) of a slice as Python has it: by axis, and what is left of them."""
+    masks = {name: op.get_attr(f"{name}_mask") for name in _MASKS}
+
+    def has(name, at):
+        return masks[name] >> at & 1
+
+    if any(step != 1 for step in strides):
+        raise NotTaken("a slice with steps")
+    new = sum(has("new_axis", at) for at in range(len(begin)))
+    whole = len(of) - (len(begin) - new - bool(masks["ellipsis"]))  # axes that are left as they are
+    starts, lengths, shape = [], [], []
+
+    def leave(count):
+        for n in of[len(starts) : len(starts) + count]:
+            starts.append(0)
+            lengths.append(n)
+            shape.append(n)
+
+    for at in range(len(begin)):
+        if has("ellipsis", at):
+            leave(whole)
+            continue
+        if has("new_axis", at):
+            shape.append(1)
+            continue
+        n = of[len(starts)]
+        first = None if has("begin", at) else begin[at]
+        last = None if has("end", at) else end[at]
+        if has("shrink_axis", at):
+            first = begin[at] % n
+            last = first + 1
+        first, last, _ = slice(first, last).indices(n)
+        starts.append(first)
+        lengths.append(max(last - first, 0))
+        if not has("shrink_axis", at):
+            shape.append(lengths[-1])
+    leave(len(of) - len(starts))
+    return starts, lengths, shape
+
+
+_MASKS = ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
 _PHILOX, _AUTOMATIC = 1, 3  # the latter is philox on a CPU
-_MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 
 
 def _split(nodes, op, axis, node):
@@ -528,27 +548,12 @@ def _unpack(nodes, op, node):
     return parts
 
 
-def _slice_gradient(nodes, op, *inputs):
+def _among_zeros(nodes, op, *inputs):
     """StridedSliceGrad and Pad: a part among zeros, on one axis."""
     if op.type == "StridedSliceGrad":
         shape, begin, end, strides, part = inputs
-        shape, begin, end, strides = map(_axes, (shape, begin, end, strides))
-        masks = {name: op.get_attr(name) for name in _MASKS}
-        if masks["ellipsis_mask"] or masks["new_axis_mask"] or any(s != 1 for s in strides):
-            raise NotTaken("a slice with steps, an ellipsis or new axes")
-        before, lengths = [], []
-        for axis, n in enumerate(shape):
-            if axis >= len(begin):
-                first, last = 0, n
-            elif masks["shrink_axis_mask"] >> axis & 1:
-                first = begin[axis] % n
-                last = first + 1
-            else:
-                first = None if masks["begin_mask"] >> axis & 1 else begin[axis]
-                last = None if masks["end_mask"] >> axis & 1 else end[axis]
-                first, last, _ = slice(first, last).indices(n)
-            before.append(first)
-            lengths.append(last - first)
+        shape = _axes(shape)
+        before, lengths, _ = _cut(op, shape, *map(_axes, (begin, end, strides)))
         part = nodes.view(part, lengths)
         after = [n - b - k for n, b, k in zip(shape, before, lengths, strict=True)]
     else:
@@ -619,8 +624,8 @@ _ENTRIES = {
     "StatelessRandomNormalV2": _random,
     "Slice": _slice,
     "StridedSlice": _strided_slice,
-    "StridedSliceGrad": _slice_gradient,
-    "Pad": _slice_gradient,
+    "StridedSliceGrad": _among_zeros,
+    "Pad": _among_zeros,
     "Split": _split,
     "ConcatV2": _concat,
     "Pack": _pack,

@@ -233,10 +233,10 @@ class MapRegisters {
   MapRegisters() : floats_(kMapRegisters * kChunk), wholes_(kMapRegisters * kChunk) {}
 
   // Does the elements from `begin` to `end`, multiples of kLanes but for the last end. What folds
-  // gather goes to `gathered`, a double each for kScalar, `columns` floats for kRow; rows' own are
-  // written where they belong.
+  // gather goes to `scalars` and `column_sums`, in double: one each for kScalar, one a column for
+  // kRow. Rows' own are written where they belong.
   void Run(const Map& map, float* memory, int64_t begin, int64_t end, double* scalars,
-           float* const* column_sums) {
+           double* const* column_sums) {
     SpreadScalars(map, memory, static_cast<int>(std::min<int64_t>(kChunk, end - begin)));
     for (int64_t at = begin; at < end; at += kChunk) {
       const int count = static_cast<int>(std::min<int64_t>(kChunk, end - at));
@@ -327,7 +327,7 @@ class MapRegisters {
   }
 
   void Gather(const Map& map, const MapFold& fold, float* memory, int64_t at, int count,
-              double* scalar, float* columns) {
+              double* scalar, double* columns) {
     const Fold kind = static_cast<Fold>(fold.kind);
     if (mask_[fold.from] == 0) {  // one for all
       std::fill_n(FloatOf(fold.from) + kLanes, kChunk - kLanes, *FloatOf(fold.from));
@@ -348,11 +348,11 @@ class MapRegisters {
         to = column == 0 ? part : Folded(kind, to, part);
         return;
       }
-      float* to = columns + column;
+      double* to = columns + column;
       if (kind == Fold::kSum) {
         for (int j = 0; j < run; ++j) to[j] += from[j];
       } else {
-        for (int j = 0; j < run; ++j) to[j] = Folded(kind, to[j], from[j]);
+        for (int j = 0; j < run; ++j) to[j] = Folded(kind, static_cast<float>(to[j]), from[j]);
       }
     });
   }

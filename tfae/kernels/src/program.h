@@ -13,7 +13,7 @@ namespace tfae {
 
 // What an instruction begins with: {kind, length of all in words, whether all threads share it}.
 // Offsets are in floats; whole numbers take two.
-enum class Instruction { kMap, kMatmul, kRows, kRandom, kArgMax, kCopy, kTranspose, kGather, kScatter };
+enum class Instruction { kMap, kMatmul, kRows, kRandom, kArgMax, kCopy, kTranspose, kGather, kScatter, kMiddle };
 constexpr int kHead = 3;
 
 // Rows that an epoch gathers its batches from.
@@ -92,6 +92,7 @@ class Team {
         case Instruction::kTranspose: return DoTranspose(at);
         case Instruction::kGather: return DoGather(at);
         case Instruction::kScatter: return DoScatter(at);
+        case Instruction::kMiddle: return DoMiddle(at);
       }
     }
 
@@ -113,13 +114,12 @@ class Team {
       const int64_t begin = units * part / parts * unit;
       const int64_t end = std::min(all, units * (part + 1) / parts * unit);
       double* scalars = team_.Scalars(part);
-      float* columns[kMapRegisters];
+      double* columns[kMapRegisters];
       for (int i = 0; i < map.fold_count; ++i) {
         const float start = FoldStart(static_cast<Fold>(map.folds[i].kind));
         scalars[i] = start;
         columns[i] = team_.Columns(part, i);
         if (static_cast<Spread>(map.folds[i].spread) == Spread::kRow) {
-          if (parts == 1) columns[i] = team_.memory_ + map.folds[i].to;
           std::fill_n(columns[i], map.columns, start);
         }
       }
@@ -142,12 +142,17 @@ class Team {
                                      : Folded(kind, static_cast<float>(all), other);
           }
           *to = static_cast<float>(all);
-        } else if (static_cast<Spread>(fold.spread) == Spread::kRow && parts > 1) {
-          std::copy_n(team_.Columns(0, i), map.columns, to);
+        } else if (static_cast<Spread>(fold.spread) == Spread::kRow) {
+          double* all = team_.Columns(0, i);
           for (int part = 1; part < parts; ++part) {
-            const float* from = team_.Columns(part, i);
-            for (int j = 0; j < map.columns; ++j) to[j] = Folded(kind, to[j], from[j]);
+            const double* from = team_.Columns(part, i);
+            for (int j = 0; j < map.columns; ++j) {
+              all[j] = kind == Fold::kSum
+                           ? all[j] + from[j]
+                           : Folded(kind, static_cast<float>(all[j]), static_cast<float>(from[j]));
+            }
           }
+          std::copy_n(all, map.columns, to);
         }
       }
     }
@@ -262,6 +267,19 @@ class Team {
       }
     }
 
+    // {rows, between, columns, fold, from, to}: to[rows, columns] of from[rows, between, columns].
+    void DoMiddle(const int32_t* at) {
+      const Fold kind = static_cast<Fold>(at[3]);
+      const float* from = team_.memory_ + at[4];
+      float* to = team_.memory_ + at[5];
+      for (int row = 0; row < at[0]; ++row, to += at[2]) {
+        std::fill_n(to, at[2], FoldStart(kind));
+        for (int i = 0; i < at[1]; ++i, from += at[2]) {
+          for (int j = 0; j < at[2]; ++j) to[j] = Folded(kind, to[j], from[j]);
+        }
+      }
+    }
+
     int64_t Index(const int32_t* at, int i) {
       const int64_t row = reinterpret_cast<const int64_t*>(team_.memory_ + at[4])[i];
       if (0 <= row && row < at[2]) return row;
@@ -285,7 +303,7 @@ class Team {
 
  private:
   double* Scalars(int part) { return scalars_ + part * most_folds_; }
-  float* Columns(int part, int fold) {
+  double* Columns(int part, int fold) {
     return columns_ + (part * most_folds_ + fold) * most_columns_;
   }
 
@@ -296,8 +314,7 @@ class Team {
   Barrier barrier_;
   const size_t most_folds_, most_columns_;
   int64_t bad_index_ = 0, bad_count_ = 0;  // of the one thread that gathers and scatters
-  Array<double> scalars_;
-  Floats columns_;
+  Array<double> scalars_, columns_;
 };
 
 }  // namespace tfae

@@ -1,0 +1,1 @@
+"""Autoencoders as people publish them, by `tfae.fit` and by `model.fit`."""
