@@ -10,6 +10,7 @@ from keras_twins import (
     FEATURES,
     UNEVEN_BATCH,
     compiled,
+    convolutions,
     go_on_with_keras,
     normalised,
     same_histories,
@@ -61,6 +62,12 @@ def test_what_xla_does_not_compile_goes_on_as_a_graph(rows):
     assert "as a graph, since XLA does not compile it: XLA has no PyFunc" in reason
     same_histories(history, expected)
     same_weights(ours, theirs)
+
+
+def test_what_the_kernels_lack_is_named_where_they_are_asked_for(native, rows):
+    message = "engine='fused' does not take this model: layer 'seen' is a Conv2D.*Conv2D; use eng"
+    with pytest.raises(ValueError, match=message):
+        tfae.fit(compiled(convolutions), rows, engine="fused", verbose=0)
 
 
 def test_one_epoch_is_one_trace(native, rows):

@@ -113,7 +113,7 @@ def test_kernels_that_compute_wrong_numbers_are_found_out(native):
 
     check(native)
     with pytest.raises(KernelError, match="wrong numbers"):
-        check(Kernels(Ops, native.simd, False))
+        check(Kernels(Ops, native.simd, False, native.map_codes))
 
 
 def test_kernels_that_fail_their_check_are_not_kept(native, tmp_path):

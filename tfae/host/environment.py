@@ -55,7 +55,7 @@ def visible_gpus():
     return tf.config.get_visible_devices("GPU")
 
 
-def peakmemory_bytes():
+def peak_memory_bytes():
     """The most memory this process has held so far."""
     import resource
 

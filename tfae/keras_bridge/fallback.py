@@ -6,24 +6,28 @@ import operator
 
 import keras
 
+from tfae.host.environment import visible_gpus
 from tfae.keras_bridge.arrays import stream
 from tfae.keras_bridge.callbacks import work_by_batches
 from tfae.keras_bridge.overrides import OF_FUNCTIONS, has_targets, overridden
+from tfae.keras_bridge.streams import StreamedSteps
 
-_FUNCTIONS = ("train_function", "test_function")  # that Keras traces
+_FUNCTIONS = {"train_function": "train_step", "test_function": "test_step"}  # that Keras calls
 STEPS_A_CALL = 100  # more of them gain nothing
 FEWEST_STEPS = 20  # a call, of those that divide what was asked for
 
 
-def fit_by_keras(model, x, y, reason, *, validation_data=None, **options):
+def fit_by_keras(model, x, y, reason, say, *, validation_data=None, **options):
     """What `model.fit` makes of it, many steps a call.
 
     Args:
         model, x, y, validation_data, **options: As `tfae.fit` has them.
         reason: Why this way was taken, a phrase.
+        say: Called with a line where something takes long.
 
     Returns:
-        The `keras.callbacks.History`, whose `params` have the "engine" and the "reason".
+        The `keras.callbacks.History`, whose `params` have the "engine", "fused" where its steps
+        were a native program, and the "reason".
     """
     if validation_data is not None and not isinstance(validation_data, (tuple, list)):
         validation_data, targets = _parts(model, validation_data, None)
@@ -31,16 +35,19 @@ def fit_by_keras(model, x, y, reason, *, validation_data=None, **options):
             validation_data = validation_data, targets
     x, y = _parts(model, x, y)
     asked_for = (options.get("steps_per_epoch"), options.get("validation_steps"))
-    with _many_steps(model, options.get("callbacks"), *asked_for):
+    with _many_steps(model, say, options.get("callbacks"), *asked_for) as steps:
         history = model.fit(x, y, validation_data=validation_data, **options)
-    history.params = {**history.params, "engine": "fit", "reason": reason}
+    engine, refusal = "fused" if steps else "fit", getattr(steps, "refusal", None)
+    if refusal:
+        engine, reason = "fit", f"{reason}, its step has {refusal}"
+    history.params = {**history.params, "engine": engine, "reason": reason}
     return history
 
 
-def evaluate_by_keras(model, x, y, **options):
+def evaluate_by_keras(model, x, y, say, **options):
     """What `model.evaluate` makes of it, many steps a call."""
     x, y = _parts(model, x, y)
-    with _many_steps(model, options.get("callbacks")):
+    with _many_steps(model, say, options.get("callbacks")):
         return model.evaluate(x, y, **options)
 
 
@@ -50,11 +57,12 @@ def _parts(model, x, y):
 
 
 @contextlib.contextmanager
-def _many_steps(model, callbacks, *asked_for):
-    """Have Keras make many steps a call, as by `compile(steps_per_execution=...)`.
+def _many_steps(model, say, callbacks, *asked_for):
+    """Have Keras make many steps a call: a native program's, or else by its own function.
 
     Args:
-        model: A compiled model, which keeps the functions traced meanwhile for another time.
+        model: A compiled model, which keeps the functions made meanwhile for another time.
+        say: Called with a line where something takes long.
         callbacks: As Keras takes them; where one works batch by batch, a call is a step.
         *asked_for: Numbers of steps of which none is to be passed, or None.
     """
@@ -65,17 +73,17 @@ def _many_steps(model, callbacks, *asked_for):
         or overridden(model, OF_FUNCTIONS)
         or work_by_batches(callbacks)
     ):
-        yield
+        yield None
         return
     steps = steps_a_call([steps for steps in asked_for if steps])
     kept = getattr(model, "_tfae_many_steps", None)
     if not kept or not kept.are_of(model, steps):
-        kept = model._tfae_many_steps = _ManySteps(model, steps)
+        kept = model._tfae_many_steps = _ManySteps(model, steps, say)
     of_single_steps = _functions(model)
     try:
         model.steps_per_execution = steps
         _put(model, kept.functions)
-        yield
+        yield kept.functions["train_function"]
     finally:
         kept.functions = _functions(model)
         model.steps_per_execution = 1
@@ -85,9 +93,14 @@ def _many_steps(model, callbacks, *asked_for):
 class _ManySteps:
     """Keras' functions of many steps a call, kept with the model, until it is compiled again."""
 
-    def __init__(self, model, steps):
+    def __init__(self, model, steps, say):
         self._steps, self._of = steps, self._parts(model)
         self.functions = dict.fromkeys(_FUNCTIONS)
+        if model._distribute_strategy is None and not visible_gpus():
+            self.functions = {
+                function: StreamedSteps(model, step, steps, say)
+                for function, step in _FUNCTIONS.items()
+            }
 
     def are_of(self, model, steps):
         """Whether they are what Keras would trace now."""

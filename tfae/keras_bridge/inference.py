@@ -59,6 +59,7 @@ def evaluate(
             model,
             x,
             y,
+            say,
             batch_size=batch_size,
             verbose=verbose,
             sample_weight=sample_weight,

@@ -65,7 +65,7 @@ class StepRunner:
 
     def _step(self, name, batch):
         """Make one step, and return its logs where they are not in the metrics."""
-        with _alone(self._model.optimizer):
+        with alone(self._model.optimizer):
             logs = getattr(self._model, name)(batch)
         return logs if self._has_logs else None
 
@@ -234,7 +234,7 @@ class KerasRunner(StepRunner):
 
 
 @contextlib.contextmanager
-def _alone(optimizer):
+def alone(optimizer):
     """Without the sum of gradients over replicas, of which there is one.
 
     Of every sum TensorFlow keeps the graph, and what is around it, as long as the process lives.

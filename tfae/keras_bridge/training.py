@@ -116,12 +116,13 @@ def fit(
     except LeftToFit as why:
         if strict or engine != "auto" or precision is not None:
             raise
-        say(f"training by model.fit itself: {why.reason}")
+        say(f"training by model.fit's own loop: {why.reason}")
         return fit_by_keras(
             model,
             x,
             y,
             why.reason,
+            say,
             batch_size=batch_size,
             epochs=epochs,
             verbose=verbose,

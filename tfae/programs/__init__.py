@@ -1,1 +1,1 @@
-"""A step of TensorFlow's graph as a program that the native kernels run, with nothing to compile."""
+"""A step of TensorFlow's graph as a program of the native kernels, with nothing to compile."""

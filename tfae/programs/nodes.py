@@ -17,9 +17,9 @@ class Node:
     """A value.
 
     Attributes:
-        kind: "constant", "variable", "rows", "map", "fold", "matmul", "random", "argmax",
-            "transpose", "copies", "gather", "scatter", or "view" of another one's numbers in another shape, or "spread"
-            over a larger shape.
+        kind: "constant", "variable", "rows", "map", "fold", "middle" (a fold between others),
+            "matmul", "random", "argmax", "transpose", "copies", "gather", "scatter", or "view" of
+            another one's numbers in another shape, or "spread" over a larger shape.
         shape: Its dimensions.
         whole: Whether it is of whole numbers, and not of floats or truths.
         inputs: Other nodes.
