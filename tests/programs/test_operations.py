@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfae.programs.nodes import NotTaken
 from tfae.programs.program import Program
 
+pytestmark = pytest.mark.usefixtures("native")
 ROWS, COLUMNS = 23, 70
 RTOL = 4e-6  # some units in the last place, of formulas whose steps differ
 

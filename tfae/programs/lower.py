@@ -5,7 +5,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context, execute
 
 from tfae.programs.nodes import Nodes, NotTaken
-from tfae.programs.operations import lowered
+from tfae.programs.operations import gathered, lowered
 
 _ASSIGN = {
     "AssignVariableOp": None,
@@ -14,8 +14,8 @@ _ASSIGN = {
 }
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _BRANCHES = ("If", "StatelessIf")
-_WRITE = (*_ASSIGN, "StatefulPartitionedCall", "If")
 _WITHOUT_RESULT = ("Placeholder", "NoOp", "Assert")
+_WITHOUT_EFFECT = (*_WITHOUT_RESULT, "ReadVariableOp", "ResourceGather")
 _SHAPES = ("Shape", "ShapeN", "Size", "Rank")
 _FLOATS, _WHOLES = (tf.float32, tf.bool), (tf.int32, tf.int64, tf.uint32, tf.uint64)
 
@@ -77,7 +77,7 @@ class _Lowering:
         step, nodes = self._step, self._nodes
         for number, tensor in enumerate(step.tables):
             shape = (self._rows, *tensor.shape[1:])
-            node = nodes.make("rows", shape, _is_whole(tensor), (), (number,))
+            node = nodes.make("rows", shape, _is_whole(tensor.dtype), (), (number,))
             self._made[_name(tensor)] = node
         for tensor, value in step.constants:
             self._made[_name(tensor)] = self._constant(value)
@@ -102,7 +102,7 @@ class _Lowering:
         if op.type == "Const":
             return [self._constant(tf.make_ndarray(op.get_attr("value")))]
         if op.type == "ReadVariableOp":
-            return [self._read(op)]
+            return [self._read(op.inputs[0], op.outputs[0].shape, op.outputs[0].dtype)]
         if op.type in _ASSIGN:
             self._assign(op)
             return []
@@ -110,6 +110,15 @@ class _Lowering:
             return self._called(op.graph._get_function(op.get_attr("f").name), op.inputs)
         if op.type in _BRANCHES:
             return self._branched(op)
+        if op.type == "ResourceGather":
+            handle, indices = op.inputs
+            if op.get_attr("batch_dims"):
+                raise NotTaken("rows of a variable that are gathered in batches")
+            (of,) = self._step.variables[self._places[_name(handle)]]._handle_data.shape_and_type
+            table = self._read(handle, tf.TensorShape(of.shape), op.outputs[0].dtype)
+            return [gathered(self._nodes, table, self._made[_name(indices)])]
+        if any(tensor.dtype == tf.resource for tensor in op.inputs):
+            raise NotTaken(f"the operation {op.type}")
         inputs = [self._made[_name(tensor)] for tensor in op.inputs]
         if op.type in _SHAPES:
             return [self._shape(op, node) for node in inputs]
@@ -134,11 +143,10 @@ class _Lowering:
             self._initial[place] = self._now[place] = node
         return self._now[place]
 
-    def _read(self, op):
-        (tensor,) = op.outputs
-        if not tensor.shape.is_fully_defined():
+    def _read(self, handle, shape, dtype):
+        if not shape.is_fully_defined():
             raise NotTaken("a variable without a shape")
-        return self._variable(self._places[_name(op.inputs[0])], tensor.shape, _is_whole(tensor))
+        return self._variable(self._places[_name(handle)], shape, _is_whole(dtype))
 
     def _assign(self, op):
         handle, given = op.inputs
@@ -196,8 +204,9 @@ def _name(tensor):
 
 
 def _needed(ops, outputs):
-    """Those that what is written or returned depends on, in their order."""
-    needed, left = set(), [op for op in ops if op.type in _WRITE]
+    """Those that have an effect or that what is returned depends on, in their order."""
+    of_effect = (op for op in ops if op.op_def.is_stateful and op.type not in _WITHOUT_EFFECT)
+    needed, left = set(), list(of_effect)
     left += [tensor.op for tensor in outputs]
     while left:
         op = left.pop()
@@ -207,12 +216,12 @@ def _needed(ops, outputs):
     return [op for op in ops if op in needed]
 
 
-def _is_whole(tensor):
-    if tensor.dtype in _FLOATS:
+def _is_whole(dtype):
+    if dtype in _FLOATS:
         return False
-    if tensor.dtype in _WHOLES:
+    if dtype in _WHOLES:
         return True
-    raise NotTaken(f"numbers of the type {tensor.dtype.name}")
+    raise NotTaken(f"numbers of the type {dtype.name}")
 
 
 def _run(op, values):

@@ -397,8 +397,19 @@ def _arg_max(nodes, op, node, axis):
 
 
 def _gather(nodes, op, table, indices, axis):
-    if _axes(axis) != [0] or op.get_attr("batch_dims") or table.whole or not indices.whole:
+    if _axes(axis) != [0] or op.get_attr("batch_dims"):
         raise NotTaken("rows that are gathered on another axis than the first")
+    return gathered(nodes, table, indices)
+
+
+def gathered(nodes, table, indices):
+    """The rows of a table that indices name.
+
+    Raises:
+        NotTaken: They are of whole numbers.
+    """
+    if table.whole:
+        raise NotTaken("rows of whole numbers that are gathered")
     columns = table.size // table.shape[0]
     shape, what = (*indices.shape, *table.shape[1:]), (indices.size, columns, table.shape[0])
     return nodes.make("gather", shape, False, (table, indices), what)

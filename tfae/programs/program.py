@@ -67,10 +67,12 @@ class Program:
             # The graph goes with the step: it is large, and other sizes are hardly asked for.
             step = Step(self._function, self._tables)
             logs = tf.nest.map_structure(tf.is_tensor, step.logs)
-            self._made[sizes] = step.variables, logs, self._inputs(step, list(filter(None, sizes)))
+            used, inputs = self._inputs(step, list(filter(None, sizes)))
+            self._made[sizes] = [step.variables[place] for place in used], logs, inputs
         return self._made[sizes]
 
     def _inputs(self, step, sizes):
+        """The places of the variables that are used, and what the kernel is given besides."""
         parts = [step.nodes(size) for size in sizes]
         variables, constants = {}, []
         for nodes, final, outputs in parts:
@@ -92,11 +94,12 @@ class Program:
             for schedule, size, (_, final, outputs) in zip(schedules, sizes, parts, strict=True)
         ]
         most = [max(getattr(code, name) for code in codes) for name in _MOST]
-        return {
+        used = sorted(variables)
+        return used, {
             "code": tf.constant(codes[0].words),
             "rest_code": tf.constant(codes[-1].words),
             "constants": tf.constant(memory.contents()),
-            "layout": tf.constant(memory.variables().astype(np.int32)),
+            "layout": tf.constant(memory.variables()[used].astype(np.int32)),
             "sizes": tf.constant(most, tf.int64),
             "logs": tf.constant(codes[-1].outputs, tf.int32),
         }
