@@ -103,7 +103,7 @@ def timed_way(set_up, way, epochs):
     """(seconds until the first epoch's end, seconds of each later epoch) of a new model."""
     model, rows = set_up.model(), np.random.default_rng(0).random((set_up.rows, set_up.features))
     rows = rows.astype(np.float32)
-    fit = model.fit if way == "fit" else functools.partial(tfae.fit, model)
+    fit = model.fit if way == "fit" else functools.partial(tfae.fit, model, engine="xla")
     clock = Clock()
     options = {"batch_size": set_up.batch_size, "epochs": 1 + epochs, "verbose": 0}
     with mock.patch.object(steps, "is_worth_compiling", return_value=way == "xla"):

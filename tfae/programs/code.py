@@ -14,7 +14,8 @@ _KINDS = (
 )
 _SPREADS = ("full", "scalar", "row", "column")
 _FOLDS = ("sum", "max", "min", "product")
-# Work from which on it pays to have all threads share an instruction: they meet in a microsecond.
+# Work of some microseconds, from which on it pays to have threads share an instruction: they meet
+# in one. So much is to be left for each of them.
 SHARED_NUMBERS = 30_000
 SHARED_PRODUCTS = 200_000
 SHARED_DRAWS = 3_000
@@ -77,13 +78,14 @@ class Code:
         end: How many floats of memory it takes.
         outputs: Where what is returned lies.
         most_columns, most_folds: Of what the threads gather.
+        most_threads: So many have something to do.
     """
 
     def __init__(self, schedule, final, outputs, memory, rows, codes):
         self._schedule, self._memory, self._codes = schedule, memory, codes
         self._variables = memory.variables()
         self._places = {}
-        self.most_columns = self.most_folds = 1
+        self.most_columns = self.most_folds = self.most_threads = 1
         copies = self._settle(final, outputs)
         words = [rows]
         for number, instruction in enumerate(schedule.instructions):
@@ -174,14 +176,14 @@ class Code:
         if node.kind == "rows":
             columns = node.size // node.shape[0]
             what = [node.what[0], node.shape[0], columns, int(node.whole), to]
-            return _instruction("rows", what, node.size >= SHARED_NUMBERS)
+            return self._shared("rows", what, node.size, SHARED_NUMBERS)
         if node.kind == "matmul":
             rows, columns, depth, *transposed = node.what
             what = [rows, columns, depth, *map(int, transposed), *sources, to]
-            return _instruction("matmul", what, rows * columns * depth >= SHARED_PRODUCTS)
+            return self._shared("matmul", what, rows * columns * depth, SHARED_PRODUCTS)
         if node.kind == "random":
             what = [node.size, int(node.what[0]), sources[0], to]
-            return _instruction("random", what, node.size >= SHARED_DRAWS)
+            return self._shared("random", what, node.size, SHARED_DRAWS)
         if node.kind == "copies":
             words, times = [], 1 + node.whole
             for source, part in zip(sources * len(node.what), node.what, strict=False):
@@ -242,8 +244,11 @@ class Code:
         columns = group.columns or group.size
         what = [group.size // columns, columns, *map(len, (loads, ops, stores, folds))]
         what += itertools.chain.from_iterable(loads + ops + stores + folds)
-        work = group.size * (len(ops) + len(loads))
-        return _instruction("map", what, group.size > 1 and work >= SHARED_NUMBERS)
+        return self._shared("map", what, group.size * (len(ops) + len(loads)), SHARED_NUMBERS)
+
+    def _shared(self, kind, what, work, least):
+        self.most_threads = max(self.most_threads, 2 * work // least)
+        return _instruction(kind, what, work >= least)
 
 
 def _instruction(kind, what, shared=False):

@@ -54,7 +54,7 @@ class Program:
         """
         variables, logs, inputs = self._prepare(order.shape[0])
         logged = self._kernels.ops.tfae_run_program(
-            **inputs, order=order, variables=variables, tables=tables, threads=self._threads
+            **inputs, order=order, variables=variables, tables=tables
         )
         values = iter(tf.unstack(logged)) if logged.shape[0] else iter(())
         return tf.nest.map_structure(lambda part: next(values) if part else None, logs)
@@ -102,6 +102,7 @@ class Program:
             "layout": tf.constant(memory.variables()[used].astype(np.int32)),
             "sizes": tf.constant(most, tf.int64),
             "logs": tf.constant(codes[-1].outputs, tf.int32),
+            "threads": min(self._threads, max(code.most_threads for code in codes)),
         }
 
 
