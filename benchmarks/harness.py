@@ -161,7 +161,7 @@ def spread(values):
     }
 
 
-def write_json(options, work, results, environment=None, **more):
+def write_json(options, work, results, environment=None, say=True, **more):
     """Write the results, with the machine and the command that made them, where --json says.
 
     Args:
@@ -171,6 +171,7 @@ def write_json(options, work, results, environment=None, **more):
             `spread`), `rows_per_s`, `compile_s`, `final_loss` (which loss that is, `work` says
             under the same name) and what else the benchmark measured.
         environment: What `describe_environment` gave in another; of this process by default.
+        say: Whether to print where it was written.
         more: Beside them in the document.
     """
     if not options.json:
@@ -183,7 +184,8 @@ def write_json(options, work, results, environment=None, **more):
         **more,
     }
     options.json.write_text(json.dumps(document, indent=1) + "\n")
-    print(f"wrote {options.json}")
+    if say:
+        print(f"wrote {options.json}")
 
 
 def describe_environment():
@@ -201,7 +203,7 @@ def describe_environment():
 def _command(prog, argv):
     """The command line as anybody could type it: without this machine's directories."""
     words = [part for word in argv for part in word.split("=", 1)]
-    for flag, shown in (("--data-dir", "DIR"), ("--json", "FILE")):
+    for flag, shown in (("--data-dir", "DIR"), ("--json", "FILE"), ("--plot", "FILE")):
         if flag in words:
             words[words.index(flag) + 1] = shown
     return f"{prog} {shlex.join(words)}".strip()

@@ -17,8 +17,6 @@ from benchmarks import harness, keras_tutorial, parity, scaling, throughput, tim
 from benchmarks.contestants import Epoch, keras_fit
 from benchmarks.contestants.keras_fit import KerasAtItsBest
 from benchmarks.contestants.ours import Tfae
-from benchmarks.zoo.__main__ import QUICK
-from benchmarks.zoo.set_up import SET_UPS
 from tfae.config import TrainConfig
 from tfae.errors import ConfigError
 
@@ -289,16 +287,3 @@ def test_a_wrong_option_is_said_before_anything_is_measured(main, arguments, mes
 def test_a_contestant_that_nobody_knows_is_said(images):
     with pytest.raises(ConfigError, match="--only nosuch is in none of the names: Keras fit at"):
         throughput.main(["--dataset", images, "--only", "nosuch"])
-
-
-def test_the_zoo_is_whole_and_its_quick_look_finds_nothing_wrong(native, tmp_path):
-    assert len(SET_UPS) >= 45
-    assert all(set_up.source and set_up.epochs for set_up in SET_UPS.values())
-    files = ["--json", f"{tmp_path}/zoo.json", "--plot", f"{tmp_path}/zoo.png"]
-    done = run("benchmarks.zoo", "--quick", *files)
-    assert done.returncode == 0, done.stderr
-    document = json.loads((tmp_path / "zoo.json").read_text())
-    assert [result["way"] for result in document["results"]] == ["fused"] * len(QUICK)
-    assert not document["totals"]["wrong"]
-    assert not document["totals"]["refused"]
-    assert (tmp_path / "zoo.png").stat().st_size > 10_000

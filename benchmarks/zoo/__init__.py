@@ -1,1 +1,5 @@
-"""Autoencoders as people publish them, by `tfae.fit` and by `model.fit`."""
+"""Dense autoencoders as people publish them, by `model.fit` and by `tfae.fit`."""
+
+from tfae.host.startup import import_tensorflow
+
+import_tensorflow()

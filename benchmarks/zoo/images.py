@@ -1,205 +1,320 @@
-"""Images, most of them MNIST's; where a source has Fashion-MNIST, MNIST stands for it."""
+"""Set-ups that rebuild images."""
 
 import keras
 from keras import layers
 
 from benchmarks.zoo import parts
-from benchmarks.zoo.parts import Autoencoder, KLSparsity, Transposed, compiled, dense, stack
-from benchmarks.zoo.rows import images
+from benchmarks.zoo.parts import dense, sequential
+from benchmarks.zoo.rows import noisy, pixels, rebuilt
 from benchmarks.zoo.set_up import set_up
 
-BLOG = "Keras blog, Building Autoencoders in Keras (2016)"
-GERON = "ageron/handson-ml3, ch. 17 (Fashion-MNIST there)"
-SQUARE = (28, 28)
+KERAS_BLOG = "Keras blog, Building Autoencoders in Keras"
+GERON = "ageron/handson-ml3, ch. 17"
+FLAT = rebuilt(pixels(784), validation=1 / 6)
+SQUARE = rebuilt(pixels(shape=(28, 28)), validation=1 / 11)
 
 
-@set_up(f"{BLOG}: simple, now with Adam", images(), 60_000, 256)
+@set_up(f"{KERAS_BLOG}: the first, now with Adam", FLAT, rows=60_000, batch_size=256, epochs=50)
 def keras_blog_simple():
-    return compiled(stack(784, *dense(32, 784, last="sigmoid")), "adam", "binary_crossentropy")
+    """784-32-784."""
+    model = sequential(784, dense(32, 784, last="sigmoid"))
+    model.compile("adam", "binary_crossentropy")
+    return model
 
 
-@set_up(f"{BLOG}: sparse", images(), 60_000, 256, 100)
+@set_up(f"{KERAS_BLOG}: sparse", FLAT, rows=60_000, batch_size=256, epochs=100)
 def keras_blog_sparse():
-    code = layers.Dense(32, "relu", activity_regularizer=keras.regularizers.L1(1e-5))
-    return compiled(stack(784, code, layers.Dense(784, "sigmoid")), "adam", "binary_crossentropy")
+    """784-32-784, its codes held near 0 by an activity regularizer."""
+    codes = layers.Dense(32, "relu", activity_regularizer=keras.regularizers.L1(1e-4))
+    model = sequential(784, codes, layers.Dense(784, "sigmoid"))
+    model.compile("adam", "binary_crossentropy")
+    return model
 
 
-@set_up(f"{BLOG}: deep", images(), 60_000, 256, 100)
+@set_up(f"{KERAS_BLOG}: deep", FLAT, rows=60_000, batch_size=256, epochs=100)
 def keras_blog_deep():
-    made = dense(128, 64, 32, 64, 128, 784, last="sigmoid")
-    return compiled(stack(784, *made), "adam", "binary_crossentropy")
-
-
-@set_up("tensorflow/docs, tutorials/generative/autoencoder", images(784, SQUARE), 60_000, 32, 10)
-def tf_tutorial_basic():
-    encoder = keras.Sequential([layers.Flatten(), layers.Dense(64, "relu")])
-    decoder = keras.Sequential([layers.Dense(784, "sigmoid"), layers.Reshape(SQUARE)])
-    return compiled(Autoencoder(encoder, decoder), "adam", keras.losses.MeanSquaredError())
-
-
-def _geron(*encoder, decoder=None):
-    decoder = decoder or dense(100, 784)
-    encoder = stack(SQUARE, layers.Flatten(), *encoder)
-    decoder = keras.Sequential([*decoder, layers.Reshape(SQUARE)])
-    return compiled(keras.Sequential([encoder, decoder]), "nadam", "mse")
-
-
-@set_up(f"{GERON}: stacked", images(784, SQUARE), 55_000, 32, 20)
-def geron3_stacked():
-    return _geron(*dense(100, 30, last="relu"))
-
-
-@set_up(f"{GERON}: tied weights", images(784, SQUARE), 55_000, 32, 10)
-def geron3_tied():
-    first, second = dense(100, 30, last="relu")
-    model = stack(SQUARE, layers.Flatten(), first, second)
-    for layer in (Transposed(second, "relu"), Transposed(first), layers.Reshape(SQUARE)):
-        model.add(layer)
-    return compiled(model, "nadam", "mse")
-
-
-@set_up(f"{GERON}: denoising by Dropout", images(784, SQUARE), 55_000, 32, 10, drawn=True)
-def geron3_dropout():
-    return _geron(layers.Dropout(0.5), *dense(100, 30, last="relu"))
-
-
-@set_up(f"{GERON}: sparse by ActivityRegularization", images(784, SQUARE), 55_000, 32, 10)
-def geron3_sparse_l1():
-    return _geron(*dense(100, 300, last="sigmoid"), layers.ActivityRegularization(l1=1e-4))
-
-
-@set_up(f"{GERON}: sparse by a divergence", images(784, SQUARE), 55_000, 32, 10)
-def geron3_sparse_kl():
-    code = layers.Dense(300, "sigmoid", activity_regularizer=KLSparsity(5e-3))
-    return _geron(layers.Dense(100, "relu"), code)
+    """784-128-64-32-64-128-784."""
+    model = sequential(784, dense(128, 64, 32, 64, 128, 784, last="sigmoid"))
+    model.compile("adam", "binary_crossentropy")
+    return model
 
 
 @set_up(
-    "PacktPublishing/Neural-Network-Projects-with-Python, ch. 5", images(noise=0.5), 60_000, 32, 10
+    "tensorflow/docs, tutorials/generative/autoencoder: the first",
+    rebuilt(pixels(shape=(28, 28)), validation=1 / 6),
+    rows=60_000,
+    epochs=10,
+)
+def tf_tutorial_basic():
+    """A subclass of two Sequentials, 784-64-784."""
+    model = parts.EncoderDecoder(
+        keras.Sequential([layers.Flatten(), layers.Dense(64, "relu")]),
+        keras.Sequential([layers.Dense(784, "sigmoid"), layers.Reshape((28, 28))]),
+    )
+    model.compile("adam", keras.losses.MeanSquaredError())
+    return model
+
+
+@set_up(f"{GERON}: stacked", SQUARE, rows=55_000, epochs=20)
+def geron3_stacked():
+    """784-100-30-100-784, an encoder and a decoder in a Sequential."""
+    encoder = keras.Sequential([layers.Flatten(), *dense(100, 30, last="relu")])
+    decoder = keras.Sequential([*dense(100, 784), layers.Reshape((28, 28))])
+    model = sequential((28, 28), encoder, decoder)
+    model.compile("nadam", "mse")
+    return model
+
+
+@set_up(f"{GERON}: tied weights", SQUARE, rows=55_000, epochs=10)
+def geron3_tied():
+    """784-100-30-100-784, the decoder with the encoder's kernels transposed."""
+    first, second = layers.Dense(100, "relu"), layers.Dense(30, "relu")
+    back = [parts.Transposed(second, "relu"), parts.Transposed(first)]
+    model = sequential((28, 28), layers.Flatten(), first, second, back, layers.Reshape((28, 28)))
+    model.compile("nadam", "mse")
+    return model
+
+
+@set_up(f"{GERON}: denoising by Dropout", SQUARE, rows=55_000, epochs=10, drawn=True)
+def geron3_dropout():
+    """784-100-30-100-784, half of the pixels dropped."""
+    inner = dense(100, 30, 100, 784)
+    model = sequential(
+        (28, 28), layers.Flatten(), layers.Dropout(0.5), inner, layers.Reshape((28, 28))
+    )
+    model.compile("nadam", "mse")
+    return model
+
+
+@set_up(f"{GERON}: sparse by ActivityRegularization", SQUARE, rows=55_000, epochs=10)
+def geron3_sparse_l1():
+    """300 sigmoid codes with an L1 penalty in a layer of its own."""
+    encoder = [layers.Flatten(), *dense(100, 300, last="sigmoid")]
+    sparse = layers.ActivityRegularization(l1=1e-4)
+    model = sequential((28, 28), encoder, sparse, dense(100, 784), layers.Reshape((28, 28)))
+    model.compile("nadam", "mse")
+    return model
+
+
+@set_up(f"{GERON}: sparse by KL divergence", SQUARE, rows=55_000, epochs=10)
+def geron3_sparse_kl():
+    """300 sigmoid codes with an activity regularizer of one's own."""
+    codes = layers.Dense(300, "sigmoid", activity_regularizer=parts.Sparse(5e-3, 0.1))
+    encoder = [layers.Flatten(), layers.Dense(100, "relu"), codes]
+    model = sequential((28, 28), encoder, dense(100, 784), layers.Reshape((28, 28)))
+    model.compile("nadam", "mse")
+    return model
+
+
+@set_up(
+    "PacktPublishing/Neural-Network-Projects-with-Python, ch. 5: denoising",
+    rebuilt(pixels(784), corrupt=noisy(0.5)),
+    rows=60_000,
+    epochs=10,
 )
 def packt_denoise():
-    return compiled(stack(784, *dense(16, 784, last="sigmoid")), "adam", "mean_squared_error")
+    """784-16-784 of noisy images."""
+    model = sequential(784, dense(16, 784, last="sigmoid"))
+    model.compile("adam", "mean_squared_error")
+    return model
 
 
 @set_up(
-    "PacktPublishing/Deep-Learning-with-TensorFlow-2-and-Keras, ch. 9",
-    images(noise=0.5),
-    60_000,
-    256,
+    "PacktPublishing/Deep-Learning-with-TensorFlow-2-and-Keras, ch. 9: denoising",
+    rebuilt(pixels(784), validation=1 / 6, corrupt=noisy(0.5)),
+    rows=60_000,
+    batch_size=256,
+    epochs=50,
 )
 def packt_tf2_denoise():
-    halves = [keras.Sequential(dense(width, last="relu")) for width in (128, 784)]
-    return compiled(Autoencoder(*halves), "adam", "mse")
+    """A subclass of two layers of one's own."""
+    model = parts.EncoderDecoder(parts.Half(128, 128), parts.Half(128, 784))
+    model.compile("adam", "mse")
+    return model
 
 
-@set_up("jeffheaton/t81_558_deep_learning, class 14.2: one image", images(49152), 1, 32, 20)
+@set_up(
+    "jeffheaton/t81_558_deep_learning, class 14.2: one image",
+    rebuilt(pixels(49_152)),
+    rows=1,
+    epochs=20,
+)
 def heaton_one_image():
-    return compiled(stack(49152, *dense(10, 49152)), "adam", "mean_squared_error")
+    """49152-10-49152 of a single row."""
+    model = sequential(49_152, dense(10, 49_152))
+    model.compile("adam", "mean_squared_error")
+    return model
 
 
-WIDE = (500, 500, 2000, 10, 2000, 500, 500, 784)
-
-
-def _clustered():
-    return [
-        layers.Dense(width, None if width in (10, 784) else "relu", name=f"dense_{number}")
-        for number, width in enumerate(WIDE)
-    ]
-
-
-@set_up("XifengGuo/DEC-keras: pretraining", images(), 70_000, 256, 300)
+@set_up(
+    "XifengGuo/DEC-keras: pretraining",
+    rebuilt(pixels(784)),
+    rows=70_000,
+    batch_size=256,
+    epochs=300,
+)
 def dec_pretrain():
-    optimizer = keras.optimizers.SGD(1.0, momentum=0.9)
-    return compiled(stack(784, *_clustered()), optimizer, "mse")
+    """784-500-500-2000-10 and back, by SGD of rate 1 with momentum."""
+    model = sequential(784, _deep_embedding())
+    model.compile(keras.optimizers.SGD(1.0, momentum=0.9), "mse")
+    return model
 
 
-def _with_clusters(count):
-    import numpy as np
-
-    rows = images()(count)
-    of_classes = np.random.default_rng(1).dirichlet(np.ones(10), count).astype("float32")
-    return {"x": rows["x"], "y": [of_classes, rows["x"]]}
+def _deep_embedding():
+    start = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+    encoder = dense(500, 500, 2000, 10, kernel_initializer=start)
+    return [*encoder, *dense(2000, 500, 500, 784, kernel_initializer=start)]
 
 
-@set_up("XifengGuo/IDEC: clustering head and reconstruction", _with_clusters, 70_000, 256, 10)
+def _with_clusters(count, images):
+    """Images, and shares of ten clusters that were to be met."""
+    rows = pixels(784)(count, images)
+    return {"x": rows, "y": {"clusters": rows[:, 400:410] + 0.1, "rebuilt": rows}}
+
+
+@set_up(
+    "XifengGuo/IDEC: clustering head and reconstruction",
+    _with_clusters,
+    rows=70_000,
+    batch_size=256,
+    epochs=20,
+)
 def idec():
+    """Two outputs: soft clusters of the codes, and the reconstruction."""
     rows = keras.Input((784,))
-    codes = rebuilt = rows
-    for number, layer in enumerate(_clustered()):
-        rebuilt = layer(rebuilt)
-        codes = rebuilt if number == 3 else codes
-    model = keras.Model(rows, [parts.Clusters(10, name="clusters")(codes), rebuilt])
-    optimizer = keras.optimizers.SGD(0.1, momentum=0.99)
-    model.compile(optimizer, ["kl_divergence", "mse"], loss_weights=[0.1, 1.0])
+    tensors = [rows]
+    for layer in _deep_embedding():
+        tensors.append(layer(tensors[-1]))
+    rebuilt_rows = layers.Identity(name="rebuilt")(tensors[-1])
+    clusters = parts.Clusters(10, name="clusters")(tensors[4])
+    model = keras.Model(rows, {"clusters": clusters, "rebuilt": rebuilt_rows})
+    losses = {"clusters": "kl_divergence", "rebuilt": "mse"}
+    weights = {"clusters": 0.1, "rebuilt": 1.0}
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.99), losses, loss_weights=weights)
     return model
 
 
 @set_up(
     "a public notebook: denoising with Flatten and Reshape",
-    images(784, SQUARE, 0.3),
-    60_000,
-    128,
-    20,
+    rebuilt(pixels(shape=(28, 28, 1)), corrupt=noisy(0.2)),
+    rows=60_000,
+    batch_size=128,
+    epochs=20,
 )
 def flat_denoise():
-    made = dense(128, 64, 64, 128, 784, last="sigmoid")
-    model = stack(SQUARE, layers.Flatten(), *made, layers.Reshape(SQUARE))
-    return compiled(model, "adam", "binary_crossentropy")
+    """784-128-64-64-128-784, the sigmoid behind a Reshape."""
+    inner = dense(128, 64, 64, 128, 784, last="sigmoid")
+    model = sequential((28, 28, 1), layers.Flatten(), inner, layers.Reshape((28, 28, 1)))
+    model.compile("adam", "binary_crossentropy")
+    return model
 
 
 @set_up(
     "Coursera, Introduction to Deep Learning (HSE), week 4",
-    images(3072, (32, 32, 3)),
-    11_828,
-    32,
-    15,
+    rebuilt(pixels(shape=(32, 32, 3), shift=0.5), validation=1 / 9),
+    rows=11_828,
+    epochs=15,
 )
 def faces_pca():
-    encoder = stack((32, 32, 3), layers.Flatten(), layers.Dense(32))
-    decoder = stack(32, layers.Dense(3072), layers.Reshape((32, 32, 3)))
-    rows = keras.Input((32, 32, 3))
-    return compiled(keras.Model(rows, decoder(encoder(rows))), "adamax", "mse")
-
-
-@set_up("a public notebook: three codes to plot", images(), 60_000, 256, 20)
-def mnist_3_codes():
-    return compiled(
-        stack(784, *dense(3, 784, activation="tanh")), keras.optimizers.SGD(0.01), "mse"
-    )
-
-
-@set_up("a public notebook: 24 x 24 maps", images(576, (24, 24)), 5_000, 32, 50)
-def grid_rmsprop():
-    made = [
-        layers.Flatten(),
-        layers.Dense(9),
-        layers.Dense(576, "sigmoid"),
-        layers.Reshape((24, 24)),
-    ]
-    return compiled(stack((24, 24), *made), "rmsprop", "mean_squared_error")
-
-
-def _rows_alone(count):
-    return {"x": images()(count)["x"]}
-
-
-@set_up("keras.io, Variational AutoEncoder, with dense layers", _rows_alone, 60_000, 128, 30, True)
-def keras_io_variational():
-    model = parts.Variational(784, 256, 2)
-    model.compile(keras.optimizers.Adam())
+    """3072-32-3072, linear, by Adamax."""
+    inner = [layers.Flatten(), *dense(32, 3072, hidden="linear"), layers.Reshape((32, 32, 3))]
+    model = sequential((32, 32, 3), inner)
+    model.compile("adamax", "mse")
     return model
 
 
-@set_up("a common form: variational by a layer that adds its loss", images(), 60_000, 128, 30, True)
-def variational_by_layer():
+@set_up(
+    "a public notebook: three codes to plot",
+    rebuilt(pixels(784)),
+    rows=60_000,
+    batch_size=256,
+    epochs=10,
+)
+def mnist_3_codes():
+    """784-3-784 by SGD."""
+    model = sequential(784, dense(3, 784, hidden="tanh"))
+    model.compile("sgd", "mse")
+    return model
+
+
+@set_up(
+    "a public notebook: 24 x 24 maps (number of rows assumed)",
+    rebuilt(pixels(shape=(24, 24))),
+    rows=5000,
+    epochs=50,
+)
+def grid_rmsprop():
+    """576-9-576 by RMSprop."""
+    inner = dense(9, 576, hidden="linear", last="sigmoid")
+    model = sequential((24, 24), layers.Flatten(), inner, layers.Reshape((24, 24)))
+    model.compile("rmsprop", "mean_squared_error")
+    return model
+
+
+@set_up(
+    "Agustinus Kristiadi's blog: deriving the contractive autoencoder and implementing it in Keras",
+    rebuilt(pixels(784)),
+    rows=60_000,
+    batch_size=128,
+    epochs=3,
+)
+def contractive():
+    """784-100-784, the codes' derivative added to the loss."""
+    model = sequential(784, parts.Contractive(100, 1e-4), layers.Dense(784))
+    model.compile("adam", "mse")
+    return model
+
+
+def _of_a_first_layer(count, images):
+    """Codes of images by a layer that has been trained."""
+    import numpy as np
+
+    kernel = np.random.default_rng(0).standard_normal((784, 500), np.float32) / 28
+    return np.maximum(pixels(784)(count, images) @ kernel, 0)
+
+
+@set_up(
+    "a common form of layer-wise pretraining: the second layer on the first one's codes",
+    rebuilt(_of_a_first_layer),
+    rows=60_000,
+    batch_size=256,
+    epochs=20,
+    drawn=True,
+)
+def greedy_layer():
+    """500-500-500 with Dropout before both layers, by SGD with Nesterov's momentum."""
+    inner = [layers.Dropout(0.2), layers.Dense(500, "relu"), layers.Dropout(0.2)]
+    model = sequential(500, inner, layers.Dense(500))
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True), "mse")
+    return model
+
+
+@set_up(
+    "a common form: cross-entropy of logits, models in a model",
+    rebuilt(pixels(784), validation=1 / 6),
+    rows=60_000,
+    batch_size=128,
+    epochs=20,
+)
+def nested_logits():
+    """An encoder and a decoder, functional, the sigmoid in the loss."""
+    halves = [sequential(784, dense(256, 32, last="relu")), sequential(32, dense(256, 784))]
     rows = keras.Input((784,))
-    hidden = layers.Dense(256, "relu")(rows)
-    codes = parts.Sampling(0.01)([layers.Dense(2)(hidden), layers.Dense(2)(hidden)])
-    rebuilt = layers.Dense(784, "sigmoid")(layers.Dense(256, "relu")(codes))
-    return compiled(keras.Model(rows, rebuilt), "adam", "binary_crossentropy")
+    model = keras.Model(rows, halves[1](halves[0](rows)))
+    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    return model
 
 
-@set_up("a common form: wide, with Dropout", images(), 60_000, 128, 20, True)
-def wide_dropout():
-    made = [layers.Dense(1000, "relu"), layers.Dropout(0.3), layers.Dense(784, "sigmoid")]
-    return compiled(stack(784, *made), "adam", "binary_crossentropy")
+@set_up(
+    "a common form: bytes, scaled inside the model",
+    rebuilt(lambda count, images: pixels(784)(count, images) * 255, validation=1 / 6),
+    rows=60_000,
+    batch_size=128,
+    epochs=20,
+)
+def rescaled_inside():
+    """Rescaling, then 784-64-784 with PReLU, and Rescaling back."""
+    inner = [layers.Dense(64), layers.PReLU(), layers.Dense(784, "sigmoid")]
+    model = sequential(784, layers.Rescaling(1 / 255), inner, layers.Rescaling(255.0))
+    model.compile("adam", "mae")
+    return model

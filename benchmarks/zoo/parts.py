@@ -1,173 +1,199 @@
-"""Layers, losses and models of people's own that set-ups have in common."""
+"""What set-ups are built of: rows of dense layers, and layers and losses of their authors' own."""
 
 import keras
 from keras import layers, ops
 
 
-def dense(*widths, activation="relu", last="linear", **settings):
-    """Dense layers in a row: a list."""
-    hidden = [layers.Dense(width, activation, **settings) for width in widths[:-1]]
-    return [*hidden, layers.Dense(widths[-1], last)]
-
-
-def stack(features, *made):
-    """A Sequential of layers."""
+def sequential(features, *parts):
+    """A Sequential of layers, those in lists too, behind an input of a width or a shape."""
     shape = features if isinstance(features, tuple) else (features,)
-    return keras.Sequential([keras.Input(shape), *made])
+    flat = []
+    for part in parts:
+        flat += part if isinstance(part, list) else [part]
+    return keras.Sequential([keras.Input(shape), *flat])
 
 
-def compiled(model, optimizer="adam", loss="mse", **settings):
-    """The model, compiled."""
-    model.compile(optimizer, loss, **settings)
-    return model
+def dense(*widths, hidden="relu", last="linear", **options):
+    """Dense layers in a row, the last one with an activation of its own."""
+    made = [layers.Dense(width, hidden, **options) for width in widths[:-1]]
+    return [*made, layers.Dense(widths[-1], last, **options)]
 
 
-class Transposed(layers.Layer):
-    """The kernel of a Dense layer, the other way round."""
-
-    def __init__(self, dense, activation=None):
-        super().__init__()
-        self.dense, self.activation = dense, keras.activations.get(activation)
-
-    def build(self, shape):
-        """Make the bias."""
-        self.bias = self.add_weight(shape=(self.dense.kernel.shape[0],), initializer="zeros")
-
-    def call(self, codes):
-        """As Keras calls it."""
-        return self.activation(ops.matmul(codes, ops.transpose(self.dense.kernel)) + self.bias)
-
-
-class KLSparsity(keras.regularizers.Regularizer):
-    """The divergence of a code's mean activity from a target."""
-
-    def __init__(self, weight, target=0.1):
-        self.weight, self.target = weight, target
-
-    def __call__(self, codes):
-        mean = ops.clip(ops.mean(codes, axis=0), 1e-6, 1 - 1e-6)
-        of_ones = self.target * ops.log(self.target / mean)
-        of_zeros = (1 - self.target) * ops.log((1 - self.target) / (1 - mean))
-        return self.weight * ops.sum(of_ones + of_zeros)
-
-
-class Uncorrelated(keras.regularizers.Regularizer):
-    """How far a code's columns are from being uncorrelated."""
-
-    def __init__(self, weight):
-        self.weight = weight
-
-    def __call__(self, codes):
-        rows = ops.cast(ops.shape(codes)[0], "float32")
-        centred = codes - ops.mean(codes, axis=0)
-        covariance = ops.matmul(ops.transpose(centred), centred) / rows
-        return self.weight * ops.sum(ops.square(covariance * (1 - ops.eye(codes.shape[1]))))
-
-
-class Sampling(layers.Layer):
-    """A draw from a Gaussian code, whose divergence is a loss of the layer's."""
-
-    def __init__(self, weight=1.0):
-        super().__init__()
-        self.weight, self.seeds = weight, keras.random.SeedGenerator(1)
-
-    def call(self, inputs):
-        """As Keras calls it."""
-        mean, log_variance = inputs
-        divergence = 1 + log_variance - ops.square(mean) - ops.exp(log_variance)
-        self.add_loss(-0.5 * self.weight * ops.mean(divergence))
-        noise = keras.random.normal(ops.shape(mean), seed=self.seeds)
-        return mean + ops.exp(0.5 * log_variance) * noise
-
-
-class Autoencoder(keras.Model):
-    """An encoder and a decoder, called one after the other."""
+class EncoderDecoder(keras.Model):
+    """A subclass with two halves, each a layer or a Sequential."""
 
     def __init__(self, encoder, decoder):
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
 
     def call(self, rows):
-        """As Keras calls it."""
+        """The reconstruction."""
         return self.decoder(self.encoder(rows))
 
 
-class Clusters(layers.Layer):
-    """How near a code is to each of some centres, by Student's distribution."""
+class Half(layers.Layer):
+    """An encoder or a decoder as a layer of one's own: two dense layers."""
 
-    def __init__(self, count, **settings):
-        super().__init__(**settings)
+    def __init__(self, width, features):
+        super().__init__()
+        self.first = layers.Dense(width, "relu", kernel_initializer="he_uniform")
+        self.second = layers.Dense(features, "sigmoid")
+
+    def build(self, shape):
+        """Both layers' weights."""
+        self.first.build(shape)
+        self.second.build((*shape[:-1], self.first.units))
+        self.built = True
+
+    def call(self, rows):
+        """One after the other."""
+        return self.second(self.first(rows))
+
+
+class Transposed(layers.Layer):
+    """A dense layer back, by another one's kernel transposed: tied weights."""
+
+    def __init__(self, tied, activation=None):
+        super().__init__()
+        self.tied, self.activation = tied, keras.activations.get(activation)
+
+    def build(self, shape):
+        """A bias of its own."""
+        width = self.tied.kernel.shape[0]
+        self.bias = self.add_weight(shape=(width,), initializer="zeros", name="bias")
+        self.built = True
+
+    def call(self, codes):
+        """The activation of codes @ kernel.T + bias."""
+        return self.activation(ops.matmul(codes, ops.transpose(self.tied.kernel)) + self.bias)
+
+
+class Clusters(layers.Layer):
+    """Soft assignments of codes to centres by Student's t (Xie et al., 2016)."""
+
+    def __init__(self, count, **options):
+        super().__init__(**options)
         self.count = count
 
     def build(self, shape):
-        """Make the centres."""
-        self.centres = self.add_weight(shape=(self.count, shape[-1]), initializer="glorot_uniform")
+        """The centres."""
+        self.centres = self.add_weight(
+            shape=(self.count, shape[-1]), initializer="glorot_uniform", name="centres"
+        )
+        self.built = True
 
     def call(self, codes):
-        """As Keras calls it."""
-        distance = ops.sum(ops.square(ops.expand_dims(codes, 1) - self.centres), axis=2)
-        nearness = 1 / (1 + distance)
-        return nearness / ops.sum(nearness, axis=1, keepdims=True)
+        """Shares [N, clusters] that sum to 1."""
+        apart = ops.expand_dims(codes, 1) - self.centres  # [N, clusters, Z]
+        near = 1 / (1 + ops.sum(ops.square(apart), axis=2))
+        return near / ops.sum(near, axis=1, keepdims=True)
 
 
-class Variational(keras.Model):
-    """Dense layers as keras.io has its variational autoencoder, with a step of its own."""
+class Sparse(keras.regularizers.Regularizer):
+    """KL divergence of a code's mean from how often it should be on."""
 
-    def __init__(self, features, hidden, codes):
+    def __init__(self, weight, target):
+        self.weight, self.target = weight, target
+
+    def __call__(self, codes):
+        """The penalty of a batch."""
+        mean = ops.clip(ops.mean(codes, axis=0), 1e-6, 1 - 1e-6)
+        on = self.target * ops.log(self.target / mean)
+        return self.weight * ops.sum(
+            on + (1 - self.target) * ops.log((1 - self.target) / (1 - mean))
+        )
+
+
+class Orthogonal(keras.regularizers.Regularizer):
+    """How far a kernel's columns are from being at right angles."""
+
+    def __init__(self, weight):
+        self.weight = weight
+
+    def __call__(self, kernel):
+        """The penalty of a kernel."""
+        products = ops.matmul(ops.transpose(kernel), kernel)
+        return self.weight * ops.sum(ops.square(products - ops.eye(kernel.shape[1])))
+
+
+class Contractive(layers.Dense):
+    """A sigmoid layer that adds the size of its own derivative to the loss (Rifai et al., 2011)."""
+
+    def __init__(self, units, weight):
+        super().__init__(units, "sigmoid")
+        self.weight = weight
+
+    def call(self, rows):
+        """The codes."""
+        codes = super().call(rows)
+        slopes = ops.square(codes * (1 - codes))
+        sizes = ops.sum(ops.square(self.kernel), axis=0)
+        self.add_loss(self.weight * ops.mean(ops.sum(slopes * sizes, axis=1)))
+        return codes
+
+
+class Sampling(layers.Layer):
+    """Codes drawn around means.
+
+    Args:
+        weight: Of the KL divergence from a standard normal that the layer adds to the loss; 0 adds
+            none.
+    """
+
+    def __init__(self, weight=0.0):
         super().__init__()
-        self.encoder = keras.Sequential([layers.Dense(hidden, "relu"), layers.Dense(2 * codes)])
-        self.decoder = keras.Sequential(dense(hidden, features, last="sigmoid"))
+        self.weight = weight
         self.seeds = keras.random.SeedGenerator(1)
-        names = ("total_loss", "reconstruction_loss", "kl_loss")
-        self.means = [keras.metrics.Mean(name=name) for name in names]
 
-    @property
-    def metrics(self):
-        """Those that are reset at an epoch's begin."""
-        return self.means
-
-    def train_step(self, rows):
-        """As Keras calls it."""
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            mean, log_variance = ops.split(self.encoder(rows), 2, axis=-1)
-            noise = keras.random.normal(ops.shape(mean), seed=self.seeds)
-            rebuilt = self.decoder(mean + ops.exp(0.5 * log_variance) * noise)
-            lost = ops.mean(ops.sum(ops.square(rows - rebuilt), axis=-1))
-            divergence = 1 + log_variance - ops.square(mean) - ops.exp(log_variance)
-            spread = ops.mean(ops.sum(-0.5 * divergence, axis=1))
-            total = lost + spread
-        weights = self.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(total, weights), weights, strict=True))
-        for mean, value in zip(self.means, (total, lost, spread), strict=True):
-            mean.update_state(value)
-        names = ("loss", "reconstruction_loss", "kl_loss")
-        return {name: mean.result() for name, mean in zip(names, self.means, strict=True)}
+    def call(self, moments):
+        """A draw for each pair of mean and logarithm of the variance."""
+        mean, log_variance = moments
+        if self.weight:
+            self.add_loss(self.weight * divergence(mean, log_variance))
+        noise = keras.random.normal(ops.shape(mean), seed=self.seeds)
+        return mean + ops.exp(log_variance / 2) * noise
 
 
-def masked_mse(targets, outputs):
-    """Of the ratings that there are."""
-    known = ops.cast(ops.not_equal(targets, 0), "float32")
-    return ops.sum(known * ops.square(targets - outputs), -1) / ops.maximum(ops.sum(known, -1), 1)
+def divergence(mean, log_variance):
+    """KL divergence from a standard normal, the mean over the rows."""
+    each = 1 + log_variance - ops.square(mean) - ops.exp(log_variance)
+    return -0.5 * ops.mean(ops.sum(each, axis=-1))
 
 
-def masked_rmse(targets, outputs):
-    """Its root."""
-    known = ops.cast(ops.not_equal(targets, 0), "float32")
-    return ops.sqrt(ops.sum(known * ops.square(targets - outputs)) / ops.maximum(ops.sum(known), 1))
+def masked_mse(targets, rebuilt):
+    """Mean squared error of what was rated; 0 is no rating."""
+    rated = ops.cast(targets > 0, rebuilt.dtype)
+    errors = ops.sum(rated * ops.square(targets - rebuilt))
+    return errors / ops.maximum(ops.sum(rated), 1.0)
 
 
-def weighted_mse(targets, outputs):
-    """Weighted by what is to be rebuilt."""
-    return ops.mean(targets * ops.square(targets - outputs), axis=-1)
+def masked_rmse(targets, rebuilt):
+    """The root of `masked_mse`, as a metric."""
+    return ops.sqrt(masked_mse(targets, rebuilt))
 
 
-def rounded_accuracy(targets, outputs):
-    """A metric of somebody's own."""
-    return ops.mean(ops.cast(ops.equal(ops.round(targets), ops.round(outputs)), "float32"))
+def weighted_mse(targets, rebuilt):
+    """Squared errors, each as heavy as its target is large."""
+    return ops.mean(targets * ops.square(targets - rebuilt))
 
 
-def squared_root(targets, outputs):
-    """A loss of somebody's own."""
-    return ops.sqrt(ops.mean(ops.square(targets - outputs), axis=-1) + 1e-9)
+def multinomial(targets, logits):
+    """Of what was chosen, the negative logarithm of its share (Liang et al., 2018)."""
+    return -ops.mean(ops.sum(targets * ops.log_softmax(logits), axis=-1))
+
+
+def negative_binomial(targets, rebuilt):
+    """Of counts, where the mean and the dispersion of each stand side by side."""
+    mean, spread = ops.split(rebuilt, 2, axis=-1)
+    together = ops.log(spread + mean + 1e-10)
+    of_spread = spread * (together - ops.log(spread + 1e-10))
+    of_counts = targets * (together - ops.log(mean + 1e-10))
+    constant = _log_gamma(spread) + _log_gamma(targets + 1) - _log_gamma(targets + spread)
+    return ops.mean(constant + of_spread + of_counts)
+
+
+def _log_gamma(values):
+    """Stirling's series, at values moved up by 3."""
+    moved = values + 3
+    series = (moved - 0.5) * ops.log(moved) - moved + 0.9189385 + 1 / (12 * moved)
+    return series - ops.log(values * (values + 1) * (values + 2) + 1e-10)

@@ -1,163 +1,151 @@
-"""Rows of the width and the kind of those that a set-up was published with."""
+"""Rows to train on: images, and synthetic tables of the width and kind that was published.
 
-import functools
+A maker takes a row count and a function that gives images [N, 784] uint8, and returns float32 rows.
+"""
+
+import math
 
 import numpy as np
-import tensorflow as tf
 
-from benchmarks import harness
-from tfae.data.sources import load
+from benchmarks.harness import resized
 
-_images = {}  # what is loaded: {"train": bytes [N, D]}
+SEED = 0
 
 
-def use_images(options):
-    """Have the images be those that a benchmark's options name."""
-    _images["train"] = load(options.dataset, options.data_dir).train
-
-
-def images(features=784, shape=None, noise=0.0):
-    """A function of so many images to themselves, of 0 to 1, or from noisy ones to them."""
-
-    def rows(count):
-        bytes_ = harness.resized(_images["train"], count, features)
-        clean = (bytes_ / np.float32(255)).astype(np.float32)
-        clean = clean.reshape(count, *(shape or (features,)))
-        if not noise:
-            return {"x": clean, "y": clean}
-        drawn = noise * np.random.default_rng(1).normal(size=clean.shape)
-        return {"x": np.clip(clean + drawn, 0, 1).astype(np.float32), "y": clean}
-
-    return rows
-
-
-def tabular(columns, kind="scaled", rank=6, **also):
-    """A function of so many rows of a table to themselves.
+def rebuilt(make, *, validation=0.0, corrupt=None):
+    """The arguments of `fit` by which rows are to be rebuilt.
 
     Args:
-        columns: D.
-        kind: "scaled" to 0 to 1, "standardized", or "signed", from -1 to 1.
-        rank: How many numbers the columns follow from, but for some noise.
-        also: Functions from the rows to what else `fit` is given.
+        make: A maker of rows.
+        validation: So many rows of validation for each row.
+        corrupt: A function from rows and a numpy generator to what is trained on in their place.
     """
 
-    def rows(count):
-        rng = np.random.default_rng(0)
-        table = rng.normal(size=(count, rank)) @ rng.normal(size=(rank, columns))
-        table += 0.3 * rng.normal(size=table.shape)
-        if kind == "standardized":
-            table = (table - table.mean(0)) / table.std(0)
-        else:
-            table = (table - table.min(0)) / (np.ptp(table, 0) + 1e-9)
-            table = 2 * table - 1 if kind == "signed" else table
-        table = table.astype(np.float32)
-        return {"x": table, "y": table} | {name: make(table) for name, make in also.items()}
+    def data(count, images):
+        rows = make(count + math.ceil(count * validation), images)
+        inputs = rows if corrupt is None else corrupt(rows, np.random.default_rng(SEED))
+        targets = rows[:count]
+        given = {"x": targets if corrupt is None else inputs[:count], "y": targets}
+        if validation:
+            given["validation_data"] = inputs[count:], rows[count:]
+        return given
 
+    return data
+
+
+def pixels(features=784, *, shape=None, dtype=np.float32, shift=0.0):
+    """Images from 0 to 1: of so many pixels, or of a shape.
+
+    Args:
+        shift: Taken from every pixel.
+    """
+
+    def make(count, images):
+        rows = resized(images(), count, math.prod(shape or (features,)))
+        rows = np.divide(rows, 255, dtype=dtype) - dtype(shift)
+        return rows.reshape(-1, *shape) if shape else rows
+
+    return make
+
+
+def standard(features, rank=None):
+    """Correlated columns, each of mean 0 and deviation 1."""
+
+    def make(count, images):
+        rows = _correlated(count, features, rank)
+        return (rows - rows.mean(0)) / np.maximum(rows.std(0), 1e-6)
+
+    return make
+
+
+def unit(features, rank=None):
+    """Correlated columns, each from 0 to 1."""
+
+    def make(count, images):
+        rows = _correlated(count, features, rank)
+        low = rows.min(0)
+        return (rows - low) / np.maximum(rows.max(0) - low, 1e-6)
+
+    return make
+
+
+def one_hot(*widths, numbers=0):
+    """Columns from 0 to 1, then a category of each width as ones and zeros."""
+
+    def make(count, images):
+        parts = [unit(numbers)(count, images)] if numbers else []
+        scores = _correlated(count, sum(widths))
+        for part in np.split(scores, np.cumsum(widths)[:-1], axis=1):
+            parts.append(np.eye(part.shape[1], dtype=np.float32)[part.argmax(1)])
+        return np.concatenate(parts, axis=1)
+
+    return make
+
+
+def counts(features, mean=1.0):
+    """Whole numbers from 0, most of them small, of correlated rates."""
+
+    def make(count, images):
+        rates = mean * np.exp(standard(features)(count, images) - 0.5)
+        return np.random.default_rng(SEED).poisson(rates).astype(np.float32)
+
+    return make
+
+
+def log_counts(features, mean=1.0):
+    """log(1 + counts)."""
+    return lambda count, images: np.log1p(counts(features, mean)(count, images))
+
+
+def ratings(features, known=0.04, binary=False):
+    """Ratings from 1 to 5, or ones, of a share of the columns; 0 is no rating."""
+
+    def make(count, images):
+        liked = standard(features)(count, images)
+        stars = 1 if binary else np.clip(np.round(3.5 + liked), 1, 5)
+        seen = np.random.default_rng(SEED).random(liked.shape, np.float32) < known
+        return np.where(seen, stars, 0).astype(np.float32)
+
+    return make
+
+
+def waves(features, periods=3):
+    """Windows from 0 to 1 of a noisy signal that repeats itself."""
+
+    def make(count, images):
+        rng = np.random.default_rng(SEED)
+        time = np.linspace(0, 2 * np.pi * periods, features, dtype=np.float32)
+        phase, height = rng.random((2, count, 1), np.float32)
+        rows = height * np.sin(time + 6 * phase) + 0.3 * np.sin(3 * time + phase)
+        rows += 0.05 * rng.standard_normal(rows.shape, np.float32)
+        return (rows - rows.min()) / (rows.max() - rows.min())
+
+    return make
+
+
+def noisy(deviation):
+    """Corrupts by normal noise, cut to 0..1."""
+    return lambda rows, rng: np.clip(
+        rows + np.float32(deviation) * rng.standard_normal(rows.shape, np.float32), 0, 1
+    )
+
+
+def swapped(share):
+    """Corrupts by values of the same column in another row."""
+
+    def corrupt(rows, rng):
+        others = rng.integers(0, len(rows), rows.shape)
+        swap = rng.random(rows.shape, np.float32) < share
+        return np.where(swap, np.take_along_axis(rows, others, 0), rows)
+
+    return corrupt
+
+
+def _correlated(count, features, rank=None):
+    """Normal columns of a few common factors, and noise of each [N, D]."""
+    rng = np.random.default_rng(SEED)
+    rank = rank or max(1, min(features // 3, 20))
+    loadings = rng.standard_normal((rank, features), np.float32) / np.float32(rank**0.5)
+    rows = rng.standard_normal((count, rank), np.float32) @ loadings
+    rows += 0.3 * rng.standard_normal(rows.shape, np.float32)
     return rows
-
-
-def one_hot(columns, categories=8):
-    """A function of so many rows of ones and zeros, of columns of some categories each."""
-
-    def rows(count):
-        rng = np.random.default_rng(0)
-        table = np.zeros((count, columns), np.float32)
-        for first in range(0, columns, categories):
-            width = min(categories, columns - first)
-            table[np.arange(count), first + rng.integers(0, width, count)] = 1
-        return {"x": table, "y": table}
-
-    return rows
-
-
-def counts(columns, scaled=False):
-    """A function of so many rows of counts, most of which are small."""
-
-    def rows(count):
-        rng = np.random.default_rng(0)
-        rates = np.exp(rng.normal(size=(count, 3)) @ rng.normal(size=(3, columns)) * 0.4 - 0.5)
-        table = rng.poisson(rates).astype(np.float32)
-        return {
-            "x": np.log1p(table) if scaled else table,
-            "y": np.log1p(table) if scaled else table,
-        }
-
-    return rows
-
-
-def ratings(items, known=0.05):
-    """A function of so many users' stars of items, 0 where there are none."""
-
-    def rows(count):
-        rng = np.random.default_rng(0)
-        stars = rng.integers(1, 6, (count, items)) * (rng.random((count, items)) < known)
-        stars = stars.astype(np.float32)
-        return {"x": stars, "y": stars}
-
-    return rows
-
-
-def windows(steps, channels=1):
-    """A function of so many windows of a signal to themselves, [N, steps x channels]."""
-
-    def rows(count):
-        rng = np.random.default_rng(0)
-        phase = rng.uniform(0, 6.28, (count, 1, channels))
-        time = np.linspace(0, 12, steps).reshape(1, steps, 1)
-        signal = 0.5 + 0.3 * np.sin(time + phase) + 0.05 * rng.normal(size=(count, steps, channels))
-        signal = signal.reshape(count, steps * channels).astype(np.float32)
-        return {"x": signal, "y": signal}
-
-    return rows
-
-
-def denoised(data, deviation):
-    """The rows of a function, with noise in what goes in."""
-
-    def rows(count):
-        clean = data(count)["x"]
-        noise = deviation * np.random.default_rng(1).normal(size=clean.shape)
-        return {"x": (clean + noise).astype(np.float32), "y": clean}
-
-    return rows
-
-
-def weighted(data):
-    """The rows of a function, each with a weight."""
-
-    def rows(count):
-        weights = np.random.default_rng(2).uniform(0.5, 2, count).astype(np.float32)
-        return data(count) | {"sample_weight": weights}
-
-    return rows
-
-
-def batches(data, batch_size, **also):
-    """The rows of a function as a Dataset of batches."""
-
-    def rows(count):
-        x = data(count)["x"]
-        dataset = tf.data.Dataset.from_tensor_slices((x, x)).batch(batch_size).prefetch(2)
-        return {"x": dataset, "shuffle": False} | also
-
-    return rows
-
-
-def generated(data, batch_size):
-    """The rows of a function by a generator without an end."""
-
-    def rows(count):
-        x = data(count)["x"]
-
-        def forever():
-            while True:
-                for first in range(0, count - batch_size + 1, batch_size):
-                    part = x[first : first + batch_size]
-                    yield part, part
-
-        return lambda: {"x": forever(), "steps_per_epoch": count // batch_size, "shuffle": False}
-
-    return rows
-
-
-small = functools.partial(tabular, 24)

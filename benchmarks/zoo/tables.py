@@ -1,242 +1,278 @@
-"""Tables: transactions, connections, machines, shares."""
+"""Set-ups that rebuild the columns of a table: fraud, intrusions, sensors, shares."""
 
 import keras
-from keras import layers, regularizers
+from keras import layers
 
 from benchmarks.zoo import parts
-from benchmarks.zoo.parts import compiled, dense, stack
-from benchmarks.zoo.rows import denoised, one_hot, tabular, weighted
+from benchmarks.zoo.parts import dense, sequential
+from benchmarks.zoo.rows import one_hot, rebuilt, standard, swapped, unit
 from benchmarks.zoo.set_up import set_up
 
-IDS = "JoshuaXu-Wen/Intrusion-Detection"
-L1 = regularizers.L1
+INTRUSIONS = "JoshuaXu-Wen/Intrusion-Detection"
 
 
 @set_up(
     "curiousily/Credit-Card-Fraud-Detection-using-Autoencoders-in-Keras",
-    tabular(29, "standardized"),
-    227_451,
-    32,
-    100,
+    rebuilt(standard(29), validation=1 / 4),
+    rows=227_451,
+    epochs=100,
 )
 def fraud_curiousily():
-    code = layers.Dense(14, "tanh", activity_regularizer=L1(1e-4))
-    made = [code, *dense(7, 7, last="tanh"), layers.Dense(29, "relu")]
-    return compiled(stack(29, *made), "adam", "mean_squared_error", metrics=["accuracy"])
+    """29-14-7-7-29 with an activity regularizer and accuracy."""
+    sparse = keras.regularizers.L1(1e-4)
+    inner = [layers.Dense(14, "tanh", activity_regularizer=sparse), layers.Dense(7, "relu")]
+    model = sequential(29, inner, dense(7, 29, hidden="tanh", last="relu"))
+    model.compile("adam", "mean_squared_error", metrics=["accuracy"])
+    return model
 
 
-@set_up(f"{IDS}: NSL-KDD", tabular(41), 67_343, 32, 20)
+@set_up(f"{INTRUSIONS}: NSL-KDD", rebuilt(unit(41)), rows=67_343, epochs=10)
 def nsl_kdd():
-    return compiled(stack(41, *dense(32, 5, 32, 41)))
+    """41-32-5-32-41."""
+    model = sequential(41, dense(32, 5, 32, 41))
+    model.compile("adam", "mse")
+    return model
 
 
-@set_up(f"{IDS}: CICIDS2017", tabular(78), 1_800_000, 32, 10)
+@set_up(f"{INTRUSIONS}: CICIDS2017", rebuilt(unit(78)), rows=1_800_000, epochs=10)
 def cicids2017():
-    return compiled(stack(78, *dense(32, 10, 32, 78)))
+    """78-32-10-32-78."""
+    model = sequential(78, dense(32, 10, 32, 78))
+    model.compile("adam", "mse")
+    return model
 
 
-def _blocks(widths, rate, activation=None):
+def _normalised(*widths, share, **options):
+    made = []
     for width in widths:
-        yield layers.Dense(width, activation)
-        yield layers.BatchNormalization()
-        if activation is None:
-            yield layers.LeakyReLU()
-        yield layers.Dropout(rate)
-
-
-@set_up("a public notebook: CSE-CIC-IDS2018, Huber", tabular(70), 200_000, 512, 50, True)
-def ids_robust():
-    made = [
-        *_blocks((64, 32), 0.2, "relu"),
-        layers.Dense(16, "relu"),
-        *_blocks((32, 64), 0.2, "relu"),
-    ]
-    return compiled(stack(70, *made, layers.Dense(70)), "adam", "huber")
-
-
-@set_up("a public notebook: one-hot columns of connections", one_hot(386), 50_000, 256, 20)
-def onehot_adagrad():
-    made = dense(128, 32, 128, 386, activation="selu", last="sigmoid")
-    return compiled(stack(386, *made), "adagrad", "binary_crossentropy", metrics=["accuracy"])
-
-
-@set_up("rtaormina/aeed: BATADAL water network", tabular(43), 5_840, 32, 50)
-def batadal():
-    made = dense(34, 25, 17, 25, 34, 43, activation="tanh", last="tanh")
-    return compiled(stack(43, *made), "adam", "mean_squared_error")
-
-
-@set_up("yoongi43/Anomaly-Detection: bearings, an l2 of 0", tabular(4), 786, 10, 100)
-def bearing_l2_zero():
-    first = layers.Dense(10, "elu", kernel_regularizer=regularizers.L2(0.0))
-    return compiled(stack(4, first, *dense(2, 10, 4, activation="elu")), "adam", "mse")
-
-
-@set_up("studylib, Anomaly Detection with Autoencoder: bearings", tabular(4), 786, 10, 100)
-def bearing_leaky():
-    hidden = [part for width in (3, 2, 3) for part in (layers.Dense(width), layers.LeakyReLU())]
-    return compiled(stack(4, *hidden, layers.Dense(4)), "adam", "mse", metrics=["mae"])
+        made += [layers.Dense(width, **options), layers.BatchNormalization()]
+        made += [layers.Dropout(share)] if share else []
+    return made
 
 
 @set_up(
-    "a public notebook: Santander transactions",
-    denoised(tabular(200, "standardized"), 0.1),
-    200_000,
-    2048,
-    40,
-    True,
+    "a public notebook: CSE-CIC-IDS2018, Huber and RobustScaler (width and rows assumed)",
+    rebuilt(standard(70)),
+    rows=200_000,
+    batch_size=512,
+    epochs=50,
+    drawn=True,
+)
+def ids_robust():
+    """70-64-32-16-32-64-70 with BatchNormalization and Dropout."""
+    inner = _normalised(64, 32, 16, 32, 64, share=0.2, activation="relu")
+    model = sequential(70, inner, layers.Dense(70))
+    model.compile("adam", "huber")
+    return model
+
+
+@set_up(
+    "a public notebook: one-hot columns of connections, selu (dense here; rows assumed)",
+    rebuilt(one_hot(256, 64, 32, 16, 8, 8, 2)),
+    rows=50_000,
+    batch_size=256,
+    epochs=50,
+)
+def onehot_adagrad():
+    """386-128-32-128-386 by Adagrad, with accuracy."""
+    model = sequential(386, dense(128, 32, 128, 386, hidden="selu", last="sigmoid"))
+    model.compile("adagrad", "binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+@set_up(
+    "a public notebook: Santander transactions (Kaggle)",
+    rebuilt(standard(200), corrupt=swapped(0.1)),
+    rows=200_000,
+    batch_size=2048,
+    epochs=50,
+    drawn=True,
 )
 def two_codes_nadam():
-    made = []
-    for width in (30, 30, 15, 2, 15, 15, 30):
-        made += [layers.Dense(width, "tanh"), layers.BatchNormalization()]
-    made.insert(2, layers.Dropout(0.1))
-    return compiled(stack(200, *made, layers.Dense(200)), "nadam", "mse")
-
-
-@set_up("a public notebook: audio features, AdamW", tabular(60, "standardized"), 800, 64, 200, True)
-def features_adamw():
-    made = _blocks((512, 256, 128, 64, 128, 256, 512), 0.2)
-    return compiled(stack(60, *made, layers.Dense(60)), "adamw", "mse")
-
-
-@set_up("a public notebook: denoising table", tabular(64), 10_000, 32, 50, True)
-def gaussian_noise():
-    made = [layers.GaussianNoise(0.1), *dense(128, 64, 32, 64, 128, 64, last="sigmoid")]
-    return compiled(stack(64, *made))
-
-
-@set_up("a public notebook: 3/4, 1/2 and 1/4 of the columns", tabular(24), 12_000, 256, 30)
-def shares_of_width():
-    return compiled(stack(24, *dense(18, 12, 6, 12, 18, 24)))
-
-
-def _four_rows(count):
-    import numpy as np
-
-    return {"x": np.eye(4, dtype="float32"), "y": np.eye(4, dtype="float32")}
-
-
-@set_up("a public notebook: four one-hot rows", _four_rows, 4, 64, 1000)
-def softmax_4_2_4():
-    made = dense(2, 4, last="softmax")
-    return compiled(stack(4, *made), "nadam", "mse", metrics=["accuracy"])
+    """200-30-30-15-2-15-15-30-200 with BatchNormalization and Dropout."""
+    encoder = _normalised(30, 30, 15, share=0.1, activation="tanh")
+    decoder = _normalised(15, 15, 30, share=0.1, activation="tanh")
+    model = sequential(200, encoder, layers.Dense(2), decoder, layers.Dense(200))
+    model.compile("nadam", "mse")
+    return model
 
 
 @set_up(
-    "nitishmishra006/Deep_Portfolio_Theory: 48 shares", tabular(48, "standardized"), 180, 30, 500
+    "a public notebook: denoising table (width and rows assumed)",
+    rebuilt(unit(64)),
+    rows=10_000,
+    epochs=50,
+    drawn=True,
+)
+def gaussian_noise():
+    """64-128-64-32-64-128-64 behind GaussianNoise."""
+    inner = dense(128, 64, 32, 64, 128, 64, last="sigmoid")
+    model = sequential(64, layers.GaussianNoise(0.1), inner)
+    model.compile("adam", "mse")
+    return model
+
+
+@set_up(
+    "a public notebook: widths 3/4, 1/2, 1/4 of the columns (width and rows assumed)",
+    rebuilt(unit(24)),
+    rows=12_000,
+    batch_size=256,
+    epochs=50,
+)
+def shares_of_width():
+    """24-18-12-6-12-18-24."""
+    model = sequential(24, dense(18, 12, 6, 12, 18, 24))
+    model.compile("adam", "mse")
+    return model
+
+
+@set_up(
+    "a public notebook: four one-hot rows",
+    rebuilt(lambda count, images: keras.utils.to_categorical(range(count), 4)),
+    rows=4,
+    batch_size=64,
+    epochs=1000,
+)
+def softmax_4_2_4():
+    """4-2-4 with softmax and accuracy."""
+    model = sequential(4, dense(2, 4, last="softmax"))
+    model.compile("nadam", "mse", metrics=["accuracy"])
+    return model
+
+
+@set_up(
+    "nitishmishra006/Deep_Portfolio_Theory: 48 shares",
+    rebuilt(standard(48)),
+    rows=180,
+    batch_size=30,
+    epochs=500,
 )
 def deep_portfolio():
-    made = dense(5, 48, activation="linear", kernel_regularizer=regularizers.L2(0.01))
-    return compiled(stack(48, *made), keras.optimizers.SGD(0.01), "mean_squared_error")
+    """48-5-48, linear, with weight regularizers, by SGD."""
+    small = keras.regularizers.L2(1e-4)
+    model = sequential(48, dense(5, 48, hidden="linear", kernel_regularizer=small))
+    model.compile("sgd", "mean_squared_error")
+    return model
 
 
-@set_up("a public notebook: 100 portfolios, 648 months", tabular(648), 100, 32, 100)
+@set_up(
+    "a public notebook: 100 portfolios, 648 months",
+    rebuilt(standard(648)),
+    rows=100,
+    epochs=100,
+)
 def portfolios_100():
-    return compiled(stack(648, *dense(100, 648, last="relu")), "adam", "mse", metrics=["mse"])
-
-
-def _of_categories(count):
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    table = tabular(20)(count)["x"]
-    kinds = [rng.integers(0, size, count).astype("int32") for size in (12, 30)]
-    return {"x": [table, *kinds], "y": table}
-
-
-@set_up("a common form: numbers and embedded categories", _of_categories, 30_000, 256, 30)
-def embedded_categories():
-    rows = keras.Input((20,))
-    kinds = [keras.Input((), dtype="int32") for _ in range(2)]
-    codes = [layers.Embedding(size, 4)(kind) for size, kind in zip((12, 30), kinds, strict=True)]
-    hidden = layers.Dense(32, "relu")(layers.Concatenate()([rows, *codes]))
-    hidden = layers.Dense(32, "relu")(layers.Dense(6, "relu")(hidden))
-    return compiled(keras.Model([rows, *kinds], layers.Dense(20)(hidden)))
+    """648-100-648 with a metric."""
+    model = sequential(648, dense(100, 648, last="relu"))
+    model.compile("adam", "mse", metrics=["mae"])
+    return model
 
 
 @set_up(
-    "a common form: fraud, weighted rows and clipped gradients",
-    weighted(tabular(30)),
-    50_000,
-    128,
-    50,
+    "a common form of credit-card fraud: BatchNormalization, Dropout, early stopping",
+    rebuilt(unit(30)),
+    rows=199_020,
+    batch_size=256,
+    epochs=50,
+    drawn=True,
+    validation_split=0.1,
+    callbacks=lambda: [keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True)],
 )
-def fraud_weighted():
-    made = dense(16, 8, 16, 30, last="sigmoid")
-    return compiled(stack(30, *made), keras.optimizers.Adam(1e-3, clipnorm=1.0), "mae")
-
-
-@set_up("a common form: unit-norm and orthogonal kernels", tabular(30), 20_000, 64, 30)
-def orthogonal_codes():
-    first = layers.Dense(
-        8,
-        kernel_constraint=keras.constraints.UnitNorm(axis=0),
-        kernel_regularizer=regularizers.OrthogonalRegularizer(0.01, mode="columns"),
-        activity_regularizer=parts.Uncorrelated(0.1),
-    )
-    return compiled(stack(30, first, layers.Dense(30)), "sgd", "mse")
-
-
-@set_up("a common form: selu with AlphaDropout", tabular(40, "standardized"), 20_000, 128, 30, True)
-def alpha_dropout():
-    settings = {"activation": "selu", "kernel_initializer": "lecun_normal"}
-    made = [layers.AlphaDropout(0.05), *dense(32, 8, 32, 40, **settings)]
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(1e-3, 500, 0.9))
-    return compiled(stack(40, *made), optimizer, "log_cosh")
-
-
-@set_up("a common form: LayerNormalization and PReLU", tabular(50, "standardized"), 20_000, 256, 30)
-def layer_normalised():
-    hidden = []
-    for width in (64, 16, 64):
-        hidden += [layers.Dense(width), layers.LayerNormalization(), layers.PReLU()]
-    optimizer = keras.optimizers.Lion(1e-4, weight_decay=1e-4)
-    return compiled(stack(50, *hidden, layers.Dense(50)), optimizer, "mse", metrics=["mae"])
-
-
-def _validated():
-    return [
-        keras.callbacks.EarlyStopping(patience=100, restore_best_weights=True),
-        keras.callbacks.ReduceLROnPlateau(patience=5),
-    ]
-
-
-@set_up(
-    "a common form: early stopping on held-out rows",
-    tabular(36),
-    20_000,
-    128,
-    100,
-    validation_split=0.2,
-    callbacks=_validated,
-)
-def early_stopping():
+def fraud_dropout():
+    """30-20-10-20-30 and three metrics."""
+    inner = _normalised(20, 10, 20, share=0.2, activation="elu")
+    model = sequential(30, inner, layers.Dense(30, "sigmoid"))
     metrics = ["mae", keras.metrics.RootMeanSquaredError(), "cosine_similarity"]
-    return compiled(stack(36, *dense(24, 8, 24, 36)), "rmsprop", "mse", metrics=metrics)
+    model.compile("adam", "mse", metrics=metrics)
+    return model
 
 
-@set_up("a common form: skip connections", tabular(32, "standardized"), 20_000, 128, 30)
-def with_skips():
-    rows = keras.Input((32,))
-    wide = layers.Dense(64, "gelu")(rows)
-    code = layers.Dense(8)(wide)
-    back = layers.Add()([layers.Dense(64, "gelu")(code), wide])
-    return compiled(keras.Model(rows, layers.Dense(32)(back)), "adam", "mse")
+@set_up(
+    "a common form of KDD Cup 1999: one-hot columns, held-out rows, ReduceLROnPlateau",
+    rebuilt(one_hot(66, 11, 3, numbers=38)),
+    rows=97_278,
+    batch_size=512,
+    epochs=100,
+    validation_split=0.2,
+    callbacks=lambda: [keras.callbacks.ReduceLROnPlateau(patience=2)],
+)
+def kdd99():
+    """118-60-30-10-30-60-118 with layers that have no bias."""
+    inner = dense(60, 30, 10, 30, 60, 118, last="sigmoid", use_bias=False)
+    model = sequential(118, inner)
+    model.compile(keras.optimizers.RMSprop(1e-3, momentum=0.5), "mse", metrics=["mae"])
+    return model
 
 
-@set_up("a common form: a loss and a metric of one's own", tabular(28), 20_000, 64, 30)
-def own_loss_and_metric():
-    made = dense(14, 7, 14, 28, last="sigmoid")
-    return compiled(stack(28, *made), "ftrl", parts.squared_root, metrics=[parts.rounded_accuracy])
+@set_up(
+    "Chitta Ranjan, Build the right Autoencoder (Towards Data Science, 2019)",
+    rebuilt(standard(30)),
+    rows=20_000,
+    epochs=100,
+)
+def orthogonal_unit_norm():
+    """Tied weights of unit norm at right angles."""
+    first = layers.Dense(
+        16,
+        kernel_regularizer=parts.Orthogonal(1.0),
+        kernel_constraint=keras.constraints.UnitNorm(axis=0),
+    )
+    model = sequential(30, first, parts.Transposed(first))
+    model.compile("sgd", "mean_squared_error", metrics=["accuracy"])
+    return model
 
 
-def _normalization():
-    layer = layers.Normalization()
-    layer.adapt(tabular(26, "standardized")(2000)["x"] * 3 + 5)
-    return layer
+@set_up(
+    "a common form of self-normalising networks: selu and AlphaDropout",
+    rebuilt(standard(50)),
+    rows=30_000,
+    batch_size=128,
+    epochs=50,
+    drawn=True,
+)
+def selu_alpha():
+    """50-64-16-64-50."""
+    wide, narrow, back = dense(64, 16, 64, hidden="selu", last="selu", **_lecun())
+    drops = [layers.AlphaDropout(0.1) for _ in range(2)]
+    model = sequential(50, wide, drops[0], narrow, back, drops[1], layers.Dense(50))
+    model.compile("adam", "mse")
+    return model
 
 
-@set_up("a common form: an adapted Normalization in front", tabular(26), 20_000, 256, 30)
-def normalised_inside():
-    return compiled(stack(26, _normalization(), *dense(16, 4, 16, 26)), "adadelta", "mae")
+def _lecun():
+    return {"kernel_initializer": "lecun_normal"}
+
+
+@set_up(
+    "a common form of residual table models: LayerNormalization, gelu, a skip, Lion",
+    rebuilt(standard(60)),
+    rows=40_000,
+    batch_size=256,
+    epochs=30,
+)
+def residual_lion():
+    """60-128-16-128-60, the wide layers with a way round them."""
+    rows = keras.Input((60,))
+    wide = layers.Dense(128, "gelu")(layers.LayerNormalization()(rows))
+    wide = layers.Add()([wide, layers.Dense(128, "gelu")(wide)])
+    codes = layers.Dense(16)(wide)
+    back = layers.Dense(128, "gelu")(layers.LayerNormalization()(codes))
+    model = keras.Model(rows, layers.Dense(60)(back))
+    model.compile(keras.optimizers.Lion(1e-4), "mse")
+    return model
+
+
+@set_up(
+    "a common form: codes on a sphere by a Lambda layer, cosine loss",
+    rebuilt(standard(100)),
+    rows=30_000,
+    batch_size=128,
+    epochs=30,
+)
+def sphere():
+    """100-64-8-64-100, the codes divided by their length."""
+    length = layers.Lambda(lambda codes: keras.ops.normalize(codes, axis=-1))
+    inner = [*dense(64, 8), length, *dense(64, 100)]
+    model = sequential(100, inner)
+    model.compile("ftrl", "cosine_similarity", metrics=["mse"])
+    return model

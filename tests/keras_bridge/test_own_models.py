@@ -152,6 +152,24 @@ def two_of_numbers():
     return keras.Model(kinds, keras.layers.Dot(1)(codes))
 
 
+class Sampling(keras.layers.Layer):
+    """That draws whenever it is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.seeds = keras.random.SeedGenerator(5)
+
+    def call(self, codes):
+        return codes + 0.1 * keras.random.normal(keras.ops.shape(codes), seed=self.seeds)
+
+
+def sampled():
+    """A model of such a layer."""
+    rows = keras.Input((FEATURES,))
+    codes = Sampling()(keras.layers.Dense(8)(rows))
+    return keras.Model(rows, keras.layers.Dense(FEATURES)(codes))
+
+
 KINDS = np.arange(600, dtype="int32") % 5
 CLASSES = np.eye(FEATURES, dtype="float32")[KINDS]
 # Of a model its settings, and what is given to fit.
@@ -159,6 +177,7 @@ MODELS = {
     "a step of its own": ({"build": OwnStep}, lambda rows: {}),
     "another step": ({"build": own_step}, lambda rows: {}),
     "logs of its own": ({"build": Variational, "loss": None}, lambda rows: {"epochs": 3}),
+    "draws of its own": ({"build": sampled}, lambda rows: {"y": rows}),
     "metrics of its own": ({"build": Counted, "metrics": ["mae"]}, lambda rows: {"y": rows}),
     "an output with a name": ({"build": dictionary}, lambda rows: {"y": {"rebuilt": rows}}),
     "losses by name": (
