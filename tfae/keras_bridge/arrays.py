@@ -39,7 +39,7 @@ def read(name, given, count=1):
 
     Raises:
         ValueError: It is none, or has no rows; the message says what to do.
-        LeftToFit: It gives its rows bit by bit, or by names.
+        LeftToFit: It gives its rows bit by bit.
     """
     if isinstance(given, dict) and given:
         return {part: read(f"{name}[{part!r}]", value) for part, value in given.items()}

@@ -118,12 +118,14 @@ def runner_for(
         kept = model._tfae_kept = _Kept(model)
     precision = precision or model.dtype_policy.name
     of_call = (data.is_plain(), data.structure(), batch_size, precision, engine)
-    if (*of_call, model.optimizer.built) not in kept.runners:
+    key = (*of_call, model.optimizer.built)
+    if key not in kept.runners:
         made = _make_runner(model, data, output_rank, batch_size, precision, engine, say, trains)
         if has_own_steps:  # which is built by now
-            kept = model._tfae_kept = _Kept(model)
-        kept.runners[*of_call, model.optimizer.built] = made
-    return kept.runners[*of_call, model.optimizer.built]
+            kept, key = _Kept(model), (*of_call, model.optimizer.built)
+            model._tfae_kept = kept
+        kept.runners[key] = made
+    return kept.runners[key]
 
 
 def _make_runner(model, data, output_rank, batch_size, precision, engine, say, trains):

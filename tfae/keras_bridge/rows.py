@@ -87,9 +87,9 @@ class Data(NamedTuple):
 
     def rows(self, part):
         """Those of a slice."""
-        x = _each(lambda array: array[part], self.x)
-        y = x if self.y is self.x else _each(lambda array: array[part], self.y)
-        return Data(x, y, _each(lambda array: array[part], self.sample_weight), self.y_is_given)
+        x = each(lambda array: array[part], self.x)
+        y = x if self.y is self.x else each(lambda array: array[part], self.y)
+        return Data(x, y, each(lambda array: array[part], self.sample_weight), self.y_is_given)
 
     def is_single(self):
         """Whether it is one array, and one of targets."""
@@ -101,7 +101,7 @@ class Data(NamedTuple):
 
     def structure(self):
         """The arrays' names and the shapes of their rows, as what can be compared."""
-        shapes = _each(lambda array: array.shape[1:], self[:3])
+        shapes = each(lambda array: array.shape[1:], self[:3])
         return repr(shapes)
 
     def for_keras(self, output_rank):
@@ -116,8 +116,8 @@ class Data(NamedTuple):
             if self.y is None or isinstance(self.y, np.ndarray):
                 ranks = output_rank
             else:  # one of each row for all outputs
-                ranks = _each(np.ndim, self.y)
-            weights = _each(lambda rank: weights.reshape(-1, *[1] * (rank - 2)), ranks)
+                ranks = each(np.ndim, self.y)
+            weights = each(lambda rank: weights.reshape(-1, *[1] * (rank - 2)), ranks)
         return self.x, self.y, weights
 
 
@@ -152,7 +152,7 @@ def as_bytes(rows):
     return packed
 
 
-def _each(function, arrays):
+def each(function, arrays):
     """The function's results of arrays in lists and dicts; of None it is None."""
     return tf.nest.map_structure(lambda part: None if part is None else function(part), arrays)
 

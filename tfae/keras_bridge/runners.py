@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfae.keras_bridge.failures import compiling, said_of
 from tfae.keras_bridge.overrides import OF_STEPS, overridden
-from tfae.keras_bridge.rows import as_bytes
+from tfae.keras_bridge.rows import as_bytes, each
 from tfae.keras_bridge.targets import check_targets, outputs_for, probed
 
 
@@ -91,7 +91,7 @@ def build(model, data):
         check_targets(model.loss, data, outputs.shape)
     ranks = outputs.shape.rank if single else [part.shape.rank for part in tf.nest.flatten(outputs)]
     x, y, sample_weight = probed(data).for_keras(ranks)
-    shapes = _each(lambda part: tuple(part.shape), [y, outputs])
+    shapes = each(lambda part: tuple(part.shape), [y, outputs])
     of_these = "cannot be had of y {} and outputs {}".format(*shapes)
     with said_of(f"the loss {of_these}"):
         model.compute_loss(x, y, outputs, sample_weight, training=False)
@@ -117,8 +117,3 @@ def build_optimizer(model):
         raise ValueError(
             "the optimizer was built for other weights than the model's: compile it with a new one"
         ) from None
-
-
-def _each(function, parts):
-    """The function's results of what lists and dicts hold; of None it is None."""
-    return tf.nest.map_structure(lambda part: None if part is None else function(part), parts)

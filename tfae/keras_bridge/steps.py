@@ -12,6 +12,7 @@ from tfae.keras_bridge.draws import by_philox
 from tfae.keras_bridge.failures import compiling, in_words
 from tfae.keras_bridge.layers import is_for_xla
 from tfae.keras_bridge.overrides import OF_STEPS, overridden
+from tfae.keras_bridge.rows import each
 from tfae.programs.program import NotTaken, Program
 
 
@@ -42,9 +43,9 @@ class StepRunner:
     def load(self, data):
         """What Keras' `fit` has of x, y and sample_weight, as tensors."""
         x, y, sample_weight = data.for_keras(self._output_rank)
-        inputs = _each(tf.constant, x)
-        targets = inputs if y is x else _each(tf.constant, y)
-        weights = _each(tf.constant, sample_weight)
+        inputs = each(tf.constant, x)
+        targets = inputs if y is x else each(tf.constant, y)
+        weights = each(tf.constant, sample_weight)
         return keras.utils.pack_x_y_sample_weight(inputs, targets, weights)
 
     def train_epoch(self, data, order):
@@ -62,12 +63,6 @@ class StepRunner:
         logs = self._model._get_metrics_result_or_logs(logs or self._model.get_metrics_result())
         means = {name: np.asarray(mean) for name, mean in logs.items()}
         return {name: mean if mean.ndim else float(mean) for name, mean in means.items()}
-
-    def _step(self, name, batch):
-        """Make one step, and return its logs where they are not in the metrics."""
-        with alone(self._model.optimizer):
-            logs = getattr(self._model, name)(batch)
-        return logs if self._has_logs else None
 
 
 class ProgramRunner(StepRunner):
@@ -119,10 +114,12 @@ class ProgramRunner(StepRunner):
         )
         if step not in self._programs:
             places = {id(part): place for place, part in enumerate(tables)}
-            batch = _each(lambda part: places[id(part)], data)
+            batch = each(lambda part: places[id(part)], data)
             specs = [tf.TensorSpec((None, *table.shape[1:]), table.dtype) for table in tables]
             self._programs[step] = Program(
-                lambda *parts: self._step(step, _each(lambda place: parts[place], batch)),
+                lambda *parts: made_step(
+                    self._model, step, each(lambda place: parts[place], batch)
+                ),
                 specs,
                 self._batch_size,
                 row_count,
@@ -170,7 +167,7 @@ class KerasRunner(StepRunner):
             step: "train_step" or "test_step".
             data: Of `load`.
         """
-        batch = _each(lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), data)
+        batch = each(lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), data)
         with compiling():
             traced = tf.function(getattr(self._model, step), autograph=False)
             self._logs[step] = traced.get_concrete_function(batch).structured_outputs
@@ -197,7 +194,7 @@ class KerasRunner(StepRunner):
     def _epoch(self, step, data, order):
         def made(first, count):
             rows = tf.slice(order, [first], [count])
-            return self._step(step, _each(lambda part: tf.gather(part, rows), data))
+            return made_step(self._model, step, each(lambda part: tf.gather(part, rows), data))
 
         return self._batches(order.shape[0], made, self._logs.get(step))
 
@@ -226,15 +223,22 @@ class KerasRunner(StepRunner):
 
         # One after the other, as Keras has them: what a layer draws is in that order.
         one_by_one = {} if self.compiled else {"parallel_iterations": 1}
-        blank = _each(lambda part: tf.zeros(part.shape, part.dtype), logs or {})
+        blank = each(lambda part: tf.zeros(part.shape, part.dtype), logs or {})
         _, made = tf.while_loop(lambda batch, _: batch < steps, body, (0, blank), **one_by_one)
         if rest and self.compiled:
             made = kept(step(whole * batch_size, rest))
         return made
 
 
+def made_step(model, name, batch):
+    """Make one step of a model, and return its logs where they are not in its metrics."""
+    with _alone(model.optimizer):
+        logs = getattr(model, name)(batch)
+    return logs if overridden(model, OF_STEPS) else None
+
+
 @contextlib.contextmanager
-def alone(optimizer):
+def _alone(optimizer):
     """Without the sum of gradients over replicas, of which there is one.
 
     Of every sum TensorFlow keeps the graph, and what is around it, as long as the process lives.
@@ -249,8 +253,3 @@ def alone(optimizer):
 
 def _row_count(data):
     return tf.nest.flatten(data)[0].shape[0]
-
-
-def _each(function, parts):
-    """The function's results of what lists and dicts hold; of None it is None."""
-    return tf.nest.map_structure(lambda part: None if part is None else function(part), parts)

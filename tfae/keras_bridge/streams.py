@@ -2,8 +2,7 @@
 
 import tensorflow as tf
 
-from tfae.keras_bridge.overrides import OF_STEPS, overridden
-from tfae.keras_bridge.steps import alone
+from tfae.keras_bridge.steps import made_step
 from tfae.programs.program import NotTaken, Program
 
 BLOCK_BYTES = 1 << 26  # of the batches that are gathered for a call
@@ -66,13 +65,15 @@ class StreamedSteps:
             raise NotTaken("batches of something else than tensors")
         places = iter(range(len(flat[0])))
         like = tf.nest.map_structure(lambda _: next(places), batches[0])
-        key = repr([like, size, [part.shape[1:] for part in flat[0]]])
+        key = repr([like, size, [(part.shape[1:], part.dtype) for part in flat[0]]])
         row_count = sum(map(_size, batches))
         if key not in self._programs:
             if len(self._programs) == MOST_PROGRAMS:
                 raise NotTaken("batches of many sizes")
             self._programs[key] = Program(
-                lambda *parts: self._made(tf.nest.map_structure(lambda at: parts[at], like)),
+                lambda *parts: made_step(
+                    self._model, self._step, tf.nest.map_structure(lambda at: parts[at], like)
+                ),
                 [tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in flat[0]],
                 size,
                 row_count,
@@ -80,11 +81,6 @@ class StreamedSteps:
             )
         tables = [tf.concat(parts, 0) for parts in zip(*flat, strict=True)]
         return self._programs[key].run(tables, tf.range(row_count))
-
-    def _made(self, batch):
-        with alone(self._model.optimizer):
-            logs = getattr(self._model, self._step)(batch)
-        return logs if overridden(self._model, OF_STEPS) else None
 
 
 def _block(iterator, most):

@@ -171,3 +171,10 @@ class Nodes:
         parts = tuple(map(math.prod, (sizes[:first], sizes[first:last], sizes[last:])))
         made = self.make("middle", (parts[0], parts[2]), False, (node,), (kind, *parts))
         return self.view(made, shape)
+
+
+def numbers_of(node):
+    """Those of a constant node, such as axes; NotTaken of another."""
+    if node.kind != "constant":
+        raise NotTaken("axes or shapes that are computed")
+    return [int(axis) for axis in node.value.ravel()]
