@@ -14,7 +14,7 @@ _ASSIGN = {
 }
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _BRANCHES = ("If", "StatelessIf")
-_WITHOUT_RESULT = ("Placeholder", "NoOp", "Assert")
+_WITHOUT_RESULT = ("Placeholder", "NoOp")
 _WITHOUT_EFFECT = (*_WITHOUT_RESULT, "ReadVariableOp", "ResourceGather")
 _SHAPES = ("Shape", "ShapeN", "Size", "Rank")
 _FLOATS, _WHOLES = (tf.float32, tf.bool), (tf.int32, tf.int64, tf.uint32, tf.uint64)

@@ -69,7 +69,7 @@ _UNARY = {
     "IsNan": "is_nan",
     "IsFinite": "is_finite",
 }
-_SAME = ("Identity", "StopGradient", "PreventGradient", "Snapshot", "EnsureShape", "CheckNumerics")
+_SAME = ("Identity", "StopGradient", "PreventGradient", "Snapshot", "EnsureShape")
 _FOLDS = {"Sum": "sum", "Max": "max", "Min": "min", "Prod": "product", "All": "min", "Any": "max"}
 
 
